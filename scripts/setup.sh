@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|all]
+#
+# System packages come through apt-get (root or sudo), Deno through npm into .tools/. No service is left running or enabled.
+# Rust is not installed here: the message says how to.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${1:-all}
+rust=1.95
+tools=.tools
+
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+
+# command:package:how to see that it runs (wrk tells its version, but with exit code 1)
+run_tools=(
+  'cmake:cmake:cmake --version'
+  'c++:build-essential:c++ --version'
+  'make:build-essential:make --version'
+  'curl:curl:curl --version'
+  'jq:jq:jq --version'
+  'python3:python3:python3 --version'
+)
+test_tools=('promtool:prometheus:promtool --version')
+bench_tools=('nginx:nginx:nginx -v' 'wrk:wrk:wrk --version')
+case $target in
+  run) wanted=("${run_tools[@]}") ;;
+  test) wanted=("${run_tools[@]}" "${test_tools[@]}") ;;
+  bench) wanted=("${run_tools[@]}" "${bench_tools[@]}") ;;
+  all) wanted=("${run_tools[@]}" "${test_tools[@]}" "${bench_tools[@]}") ;;
+  *) fail "unknown target '$target': run, test, bench or all" ;;
+esac
+export PATH="$PATH:/usr/sbin:/usr/local/sbin:$HOME/.cargo/bin"
+
+installed() { command -v "$1" >/dev/null 2>&1; }
+
+# Packages of the wanted commands that are not there.
+missing_packages() {
+  local entry command package
+  for entry in "$@"; do
+    IFS=: read -r command package _ <<<"$entry"
+    installed "$command" || echo "$package"
+  done
+  # Any npm serves; a machine that has Deno in place already needs none.
+  [ "$(deno_version)" = "$deno_wanted" ] || installed npm || printf 'nodejs\nnpm\n'
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki ] || [ "$(uname)" != Linux ] || echo ca-certificates
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then env "$@"; else sudo env "$@"; fi
+}
+
+# Installs packages without letting any of them start or enable a service (nginx and prometheus bring one each).
+apt_install() {
+  installed apt-get || fail "missing: $*" "this system has no apt-get: install these with its own package manager"
+  [ "$(id -u)" = 0 ] || installed sudo || fail "missing: $*" "run as root: apt-get update && apt-get install -y $*"
+  echo "setup: apt-get install $*"
+
+  local policy=/usr/sbin/policy-rc.d ours=no log=$tools/apt.log ok=yes
+  local quiet=(-qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+  if [ ! -e $policy ]; then
+    ours=yes
+    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  as_root apt-get "${quiet[@]}" update >"$log" 2>&1 || ok=no
+  [ $ok = no ] ||
+    as_root DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" install -y --no-install-recommends "$@" >>"$log" 2>&1 || ok=no
+  if [ $ours = yes ]; then
+    as_root rm -f $policy
+    trap - EXIT
+  fi
+  if [ $ok = no ]; then
+    tail -n 15 "$log" >&2
+    fail "apt-get could not install: $*" "the lines above say why (all of them: $log)"
+  fi
+  local service
+  for service in nginx prometheus; do
+    [[ " $* " != *" $service "* ]] || ! installed systemctl || as_root systemctl --quiet disable $service >/dev/null 2>&1 || true
+  done
+}
+
+deno_wanted=$(sed -n 's/.*"deno": *"\([^"]*\)".*/\1/p' scripts/tools/package.json)
+
+deno_version() {
+  "$tools/deno" --version 2>/dev/null | sed -n 's/^deno \([^ ]*\).*/\1/p'
+}
+
+# Deno by its npm package, which carries the binary: no script of the package has to run.
+install_deno() {
+  [ "$(deno_version)" != "$deno_wanted" ] || return 0
+  echo "setup: Deno $deno_wanted into $tools/npm"
+  mkdir -p "$tools/npm"
+  cp scripts/tools/package.json scripts/tools/package-lock.json "$tools/npm/"
+  npm ci --prefix "$tools/npm" --ignore-scripts --no-audit --no-fund --loglevel=error >"$tools/npm.log" 2>&1 || {
+    tail -n 15 "$tools/npm.log" >&2
+    fail "npm could not install Deno $deno_wanted" "the lines above say why; with a registry of your own: npm config set registry URL"
+  }
+  local binary
+  for binary in "$tools"/npm/node_modules/@deno/*/deno; do
+    chmod +x "$binary"
+    ln -sfn "${binary#"$tools"/}" "$tools/deno"
+    [ "$(deno_version)" != "$deno_wanted" ] || return 0
+  done
+  fail "Deno $deno_wanted does not run on this machine" "its npm package has binaries for glibc Linux and macOS, on x64 and arm64"
+}
+
+check_rust() {
+  local how="install it with rustup (https://rustup.rs): rustup toolchain install stable --component clippy,rustfmt"
+  installed cargo || fail "Rust is missing" "$how"
+  local version
+  version=$(rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9]*\.[0-9]*\).*/\1/p')
+  [ -n "$version" ] || fail "rustc does not run" "$how"
+  [ "$(printf '%s\n' $rust "$version" | sort -V | head -n 1)" = $rust ] ||
+    fail "Rust $version is too old, $rust is needed" "rustup update stable"
+  [ "$target" = run ] || [ "$target" = bench ] || {
+    cargo clippy --version >/dev/null 2>&1 || fail "clippy is missing" "rustup component add clippy"
+    cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing" "rustup component add rustfmt"
+  }
+}
+
+check_tools() {
+  local entry command package check
+  for entry in "$@"; do
+    IFS=: read -r command package check <<<"$entry"
+    $check >/dev/null 2>&1 || [[ $command = wrk && $(wrk --version 2>&1) = wrk* ]] ||
+      fail "$command is installed, but '$check' fails" "reinstall it: apt-get install --reinstall $package"
+  done
+}
+
+mkdir -p $tools
+check_rust
+mapfile -t packages < <(missing_packages "${wanted[@]}" | sort -u)
+[ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
+install_deno
+check_tools "${wanted[@]}"

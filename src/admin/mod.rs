@@ -1,0 +1,103 @@
+//! The admin doors: one router, an open door (the address) and a trusted one (the socket).
+//!
+//! | endpoint | open to all | what |
+//! |---|---|---|
+//! | `GET /metrics` | yes | JSON; Prometheus text for `?format=prometheus` or a scraper's `Accept` |
+//! | `GET /health` | yes | judges the functions; 503 if unhealthy |
+//! | `GET /livez` | yes | 200 while the process answers |
+//! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
+//! | `GET /config` | no | the rules in force |
+//!
+//! What is not open needs the socket or the bearer token: containers of a Pod share loopback, so the address proves nothing.
+
+pub mod auth;
+mod config;
+mod health;
+mod metrics;
+mod negotiate;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+pub use auth::Token;
+pub use health::Ready;
+
+use crate::telemetry::Metrics;
+
+/// Every endpoint, as the answer to an unknown path lists them.
+const ENDPOINTS: [&str; 5] = ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config"];
+
+/// What the endpoints answer from. Both doors share one.
+pub struct AdminState {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// What `GET /config` answers.
+    pub config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Whether the sidecar may get traffic.
+    pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
+    /// The bearer token that makes the open door a trusted one.
+    pub token: Option<Token>,
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// Which way a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The address: anyone who reaches it.
+    Open,
+    /// The socket of mode 0600: whoever may open it is the operator.
+    Trusted,
+}
+
+/// The endpoints behind one door.
+pub fn router(state: Arc<AdminState>, door: Door) -> Router {
+    let trusted = Router::new().route("/config", get(config::get));
+    let trusted = match door {
+        Door::Trusted => trusted,
+        Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),
+    };
+    Router::new()
+        .route("/metrics", get(metrics::get))
+        .route("/health", get(health::health))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .merge(trusted)
+        .fallback(async || not_found())
+        .method_not_allowed_fallback(async || {
+            error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "see the Allow field for what this endpoint takes")
+        })
+        .layer(from_fn(never_stored))
+        .with_state(state)
+}
+
+fn not_found() -> Response {
+    let body = json!({ "error": "not_found", "message": "no such endpoint", "endpoints": ENDPOINTS });
+    (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+}
+
+/// An error in the form of all the sidecar's own errors.
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, axum::Json(json!({ "error": code, "message": message }))).into_response()
+}
+
+/// Figures of a moment ago are wrong figures.
+async fn never_stored(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

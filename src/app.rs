@@ -1,0 +1,216 @@
+//! The composition root: configuration -> parts -> Pingora server. The only place that wires.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+
+use crate::admin::{self, AdminState, Door, Ready, Token};
+use crate::cache::CallerSecret;
+use crate::clock::Clock;
+use crate::config::{Live, Sidecar};
+use crate::flow::Running;
+use crate::flow::budget::Budget;
+use crate::proxy::background::{Admin, Contact, Sweeper};
+use crate::proxy::drain::{Drain, Source};
+use crate::proxy::service::Edge;
+use crate::proxy::way::Way;
+use crate::proxy::{Functions, Shared};
+use crate::store::memory::Memory;
+use crate::store::responses::Responses;
+use crate::telemetry::log::AccessLog;
+use crate::telemetry::{Metrics, readings};
+
+/// What a sidecar is built of.
+pub struct Parts {
+    /// `sidecar.yaml`, in force.
+    pub sidecar: Sidecar,
+    /// The rules, in force.
+    pub live: Arc<Live>,
+    /// Where access lines go.
+    pub log: AccessLog,
+    /// Where the word to stop comes from.
+    pub stop: Source,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A sidecar, built and bound, not yet serving.
+pub struct App {
+    server: Server,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+/// How long the log may take to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+impl App {
+    /// Builds every part and binds the admin doors.
+    ///
+    /// # Errors
+    /// An address or socket that cannot be bound, a token that cannot be read.
+    pub fn build(parts: Parts) -> Result<Self> {
+        let Parts { sidecar, live, log, stop, clock } = parts;
+        let ways: Vec<Arc<Way>> = sidecar.upstreams.iter().map(|u| Arc::new(Way::new(u.clone(), clock.clone()))).collect();
+        let (claims, responses) = (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
+        let bodies = Budget::new(sidecar.memory.bodies);
+        let metrics = {
+            let (ways, live, responses, claims, bodies) = (ways.clone(), Arc::clone(&live), Arc::clone(&responses), Arc::clone(&claims), bodies.clone());
+            let budget = sidecar.memory.budget;
+            let read = move || read(&ways, &live, &responses, &claims, &bodies, budget);
+            Arc::new(Metrics::new(Box::new(read), clock.clone(), Some(log)))
+        };
+        metrics.prepare(&live.load().rules);
+        {
+            let metrics = Arc::clone(&metrics);
+            live.subscribe(move |snapshot| metrics.prepare(&snapshot.rules));
+        }
+        let shared = Arc::new(Shared {
+            secret: CallerSecret::new(rand::random()),
+            limits: sidecar.limits,
+            memory: sidecar.memory,
+            trusted_proxies: sidecar.trusted_proxies.clone(),
+            flights: Arc::default(),
+            running: Running::default(),
+            functions: Functions::default(),
+            draining: AtomicBool::new(false),
+            metrics: Arc::clone(&metrics),
+            clock,
+            live,
+            claims,
+            responses,
+            bodies,
+        });
+        let server = serve(&sidecar, &shared, &ways)?;
+        Ok(Self { server, drain: Drain { source: stop, settings: sidecar.drain, shared, ways }, metrics })
+    }
+
+    /// Serves until the word to stop, and to the end of what runs then.
+    pub fn run(self) {
+        self.server.run(RunArgs { shutdown_signal: Box::new(self.drain) });
+        if self.metrics.log().is_some_and(|log| !log.close(LAST_LINES)) {
+            tracing::warn!("the last lines of the access log were not written");
+        }
+    }
+}
+
+fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<Server> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // both zero: the drain is ours, and over when Pingora hears of it
+    let conf = ServerConf { threads, grace_period_seconds: Some(0), graceful_shutdown_timeout_seconds: Some(0), ..ServerConf::default() };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let reached: Vec<Arc<AtomicBool>> = ways.iter().map(|_| Arc::default()).collect();
+    let admin = doors(sidecar, shared, reached.clone())?;
+    for listener in &sidecar.listeners {
+        let way = ways.iter().find(|w| w.config.name == listener.upstream).context("a listener names an upstream that does not exist")?;
+        // found out here, with the address in the error, and not by a panic of Pingora
+        drop(TcpListener::bind(listener.address).with_context(|| format!("cannot listen on {} (listener {})", listener.address, listener.name))?);
+        let edge = Edge { shared: Arc::clone(shared), way: Arc::clone(way), listener: listener.name.as_str().into() };
+        let proxy = http_proxy(&Arc::new(Way::pool_conf(&way.config)), edge);
+        let mut service = Service::new(format!("listener {}", listener.name), proxy);
+        service.add_tcp(&listener.address.to_string());
+        server.add_service(service);
+    }
+    for (way, reached) in ways.iter().zip(reached) {
+        let mut contact = background_service(&format!("contact {}", way.name), Contact { way: Arc::clone(way), reached });
+        contact.threads = Some(1);
+        server.add_service(contact);
+    }
+    let mut sweeper = background_service("sweeper", Sweeper { shared: Arc::clone(shared) });
+    sweeper.threads = Some(1);
+    server.add_service(sweeper);
+    let mut admin = background_service("admin", admin);
+    admin.threads = Some(1);
+    server.add_service(admin);
+    Ok(server)
+}
+
+/// Binds both admin doors.
+fn doors(sidecar: &Sidecar, shared: &Arc<Shared>, reached: Vec<Arc<AtomicBool>>) -> Result<Admin> {
+    let settings = &sidecar.admin;
+    let address = TcpListener::bind(settings.address).with_context(|| format!("cannot listen on {} (admin.address)", settings.address))?;
+    address.set_nonblocking(true).context("admin.address")?;
+    let socket = bind_socket(&settings.socket).with_context(|| format!("cannot listen on {} (admin.socket)", settings.socket.display()))?;
+    let token = settings.token_file.as_deref().map(read_token).transpose()?;
+    let (live, draining) = (Arc::clone(&shared.live), Arc::clone(shared));
+    let ready = move || {
+        let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
+        Ready { missing: missing.into_iter().filter(|(_, missing)| *missing).map(|(word, _)| word).collect() }
+    };
+    let state = Arc::new(AdminState {
+        metrics: Arc::clone(&shared.metrics),
+        config: Box::new(move || serde_json::to_value(live.status()).unwrap_or_default()),
+        ready: Box::new(ready),
+        token,
+    });
+    Ok(Admin { address, open: admin::router(Arc::clone(&state), Door::Open), socket, trusted: admin::router(state, Door::Trusted) })
+}
+
+fn read_token(file: &Path) -> Result<Token> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {} (admin.token_file)", file.display()))?;
+    Token::from_file_text(&text).with_context(|| format!("{} is empty (admin.token_file)", file.display()))
+}
+
+/// A socket of mode 0600. A file that a killed process left behind is replaced; one that somebody serves is not.
+fn bind_socket(path: &Path) -> Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    if path.exists() {
+        anyhow::ensure!(UnixStream::connect(path).is_err(), "another process serves it");
+        std::fs::remove_file(path)?;
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Reads everything that is not counted request by request.
+fn read(ways: &[Arc<Way>], live: &Live, responses: &Responses, claims: &Memory, bodies: &Budget, budget: u64) -> readings::Readings {
+    let pool = |way: &Arc<Way>| readings::Pool { upstream: Arc::clone(&way.name), numbers: way.counters.read(), healthy: way.peer().is_some() };
+    let totals = responses.totals();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let ids = claims.numbers();
+    let (config, status) = (live.numbers(), live.status());
+    readings::Readings {
+        pools: ways.iter().map(pool).collect(),
+        cache: readings::Cache {
+            rules: responses.usage().into_iter().map(|(rule, u)| readings::CacheUsage { rule, entries: u.entries, bytes: u.bytes, evictions: u.evictions }).collect(),
+            bytes: totals.bytes,
+            capacity_bytes: totals.capacity,
+            evictions: totals.evicted.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
+        },
+        dedup: readings::Dedup {
+            entries: count(ids.entries),
+            capacity: count(ids.capacity),
+            in_flight: count(ids.in_flight),
+            waiting: count(ids.waiting),
+            bytes: count(ids.bytes),
+        },
+        body_bytes: bodies.used(),
+        memory_budget: budget,
+        config: readings::Config {
+            generation: config.generation,
+            hash: status.hash,
+            last_reload_ok: config.last_reload_successful,
+            last_reload: status.last_reload.map_or(status.since, |r| r.at),
+            last_success: config.last_success,
+            successes: config.successes,
+            failures: config.failures,
+            file_differs: config.file_differs,
+        },
+    }
+}

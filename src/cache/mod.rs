@@ -1,0 +1,70 @@
+//! PURE cache policy (RFC 9111, cache.md): which requests are looked up ([`request`]), under which key ([`key`]), what
+//! an answer says about itself ([`control`]), whether it may be stored and for how long ([`policy`]), which stored
+//! variant fits a request ([`vary`]), and what is kept of an answer ([`entry`]).
+
+pub mod control;
+pub mod entry;
+pub mod key;
+pub mod policy;
+pub mod request;
+pub mod status;
+pub mod vary;
+
+use std::time::Duration;
+
+pub use entry::Entry;
+pub use key::{CacheKey, CallerSecret};
+pub use policy::NotStored;
+pub use request::Bypass;
+
+/// Settings of one `cache:` rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Lifetime of an answer that states none of its own, by status.
+    pub ttl: Ttl,
+    /// Whose answer may be given to whom.
+    pub scope: Scope,
+}
+
+/// `ttl:` of a rule: one duration for the usual statuses, or one for each status named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// For 200, 203, 204, 301 and 308.
+    Usual(Duration),
+    /// For exactly these statuses.
+    ByStatus(Vec<(u16, Duration)>),
+}
+
+impl Ttl {
+    /// The rule's lifetime for a status, if it gives one.
+    #[must_use]
+    pub fn of(&self, status: u16) -> Option<Duration> {
+        match self {
+            Self::Usual(ttl) => matches!(status, 200 | 203 | 204 | 301 | 308).then_some(*ttl),
+            Self::ByStatus(list) => list.iter().find(|(s, _)| *s == status).map(|(_, ttl)| *ttl),
+        }
+    }
+}
+
+/// `scope:` of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Anybody's answer for everybody: the rule's author vouches.
+    Public,
+    /// One caller's answer for the same caller: `Authorization`, `apikey` and `Cookie` are in the key, hashed.
+    PerCaller,
+    /// Only requests without credentials are looked up and stored (the default).
+    Anonymous,
+}
+
+impl Scope {
+    /// The word in the rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::PerCaller => "per_caller",
+            Self::Anonymous => "anonymous",
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Whether an answer may be stored, how old it is and how long it is fresh (RFC 9111 3 and 4.2, cache.md 4).
+//!
+//! An entry keeps [`Facts`]; how long it is fresh is computed at every look-up from these and the rule of that moment, so
+//! that a reload acts on what is already stored.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, SET_COOKIE};
+
+use super::control::{Directives, Wishes, age_of, date_of};
+use super::vary::Selecting;
+use super::{Entry, Settings};
+
+/// Why an answer was not stored. Closed: label and `detail=` of `Cache-Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotStored {
+    /// The status is not one that is stored, or only with a lifetime of its own.
+    Status,
+    /// `no-store`.
+    NoStore,
+    /// `private`.
+    Private,
+    /// `no-store` in the request.
+    RequestNoStore,
+    /// The answer sets a cookie.
+    SetCookie,
+    /// `Vary: *`, or a `Vary` that cannot be read.
+    VaryStar,
+    /// More than 8 names in `Vary`.
+    VaryCap,
+    /// Larger than one object may be.
+    TooLarge,
+    /// Cut off, or its end cannot be told from a cut.
+    Incomplete,
+    /// It came with trailer fields.
+    Trailers,
+    /// Not fresh on arrival.
+    NoFreshness,
+    /// The bytes of all bodies being gathered are at their limit.
+    FillBudget,
+}
+
+impl NotStored {
+    /// Every reason, for metrics that start at zero.
+    pub const ALL: [Self; 12] = [
+        Self::Status,
+        Self::NoStore,
+        Self::Private,
+        Self::RequestNoStore,
+        Self::SetCookie,
+        Self::VaryStar,
+        Self::VaryCap,
+        Self::TooLarge,
+        Self::Incomplete,
+        Self::Trailers,
+        Self::NoFreshness,
+        Self::FillBudget,
+    ];
+
+    /// The closed word of the reason.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::NoStore => "no_store",
+            Self::Private => "private",
+            Self::RequestNoStore => "request_no_store",
+            Self::SetCookie => "set_cookie",
+            Self::VaryStar => "vary_star",
+            Self::VaryCap => "vary_cap",
+            Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
+            Self::Trailers => "trailers",
+            Self::NoFreshness => "no_freshness",
+            Self::FillBudget => "fill_budget",
+        }
+    }
+}
+
+/// The head of an answer, as it arrives.
+#[derive(Clone, Debug)]
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields.
+    pub headers: &'a HeaderMap,
+    /// From the start of the fetch to the head (`response_delay`).
+    pub delay: Duration,
+    /// When the head arrived (`response_time`), monotonic.
+    pub now: Instant,
+    /// The same moment on the wall clock.
+    pub wall: SystemTime,
+}
+
+/// What a stored answer said, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Its status.
+    pub status: u16,
+    /// What it says about its caching.
+    pub directives: Directives,
+    /// Its age on arrival.
+    pub initial_age: Duration,
+    /// When it arrived, monotonic.
+    pub received: Instant,
+    /// Its `Date`.
+    pub date: Option<SystemTime>,
+}
+
+impl Facts {
+    /// How old the answer is: its age on arrival and the time since (RFC 9111 4.2.3).
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        self.initial_age.saturating_add(now.saturating_duration_since(self.received))
+    }
+}
+
+/// An answer that may be stored once its body is whole.
+#[derive(Clone, Debug)]
+pub struct Storable {
+    /// What it says.
+    pub facts: Facts,
+    /// Which requests it answers.
+    pub selecting: Selecting,
+}
+
+/// Judges the head of the answer to a GET that [`super::request::judge`] lets fetch. `request` are the fields the client
+/// sent, `max_object` is the largest body kept, in bytes.
+///
+/// # Errors
+/// The first reason that applies, in the order of [`NotStored::ALL`].
+pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, max_object: u64) -> Result<Storable, NotStored> {
+    let headers = answer.headers;
+    let directives = Directives::of(headers, answer.wall);
+    let kept = match status_kind(answer.status) {
+        StatusKind::Usual => true,
+        StatusKind::IfStated => directives.stated_lifetime().is_some(),
+        StatusKind::Never => false,
+    };
+    if !kept {
+        return Err(NotStored::Status);
+    }
+    // every status that gets here is understood, so `must-understand` lifts `no-store` (RFC 9111 5.2.2.3)
+    if directives.no_store && !directives.must_understand {
+        return Err(NotStored::NoStore);
+    }
+    if directives.private {
+        return Err(NotStored::Private);
+    }
+    if Wishes::of(request).no_store {
+        return Err(NotStored::RequestNoStore);
+    }
+    if headers.contains_key(SET_COOKIE) {
+        return Err(NotStored::SetCookie);
+    }
+    let selecting = Selecting::of(headers, request)?;
+    if announced_length(headers).is_some_and(|length| length > max_object) {
+        return Err(NotStored::TooLarge);
+    }
+    let facts =
+        Facts { status: answer.status, directives, initial_age: initial_age(answer), received: answer.now, date: date_of(headers) };
+    if facts.initial_age >= lifetime(&facts, settings) {
+        return Err(NotStored::NoFreshness);
+    }
+    Ok(Storable { facts, selecting })
+}
+
+/// How long an answer is fresh, counted from an age of 0, under the rule as it is now: what it states itself, else the
+/// rule's ttl for its status. There are no heuristics. `no-cache` is never fresh.
+#[must_use]
+pub fn lifetime(facts: &Facts, settings: &Settings) -> Duration {
+    let of_rule = || match status_kind(facts.status) {
+        StatusKind::Usual => settings.ttl.of(facts.status),
+        StatusKind::IfStated | StatusKind::Never => None,
+    };
+    let stated = facts.directives.stated_lifetime();
+    stated.or_else(of_rule).filter(|_| !facts.directives.no_cache).unwrap_or_default()
+}
+
+/// Whether a stored answer may be given now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It may.
+    Fresh {
+        /// Its age.
+        age: Duration,
+        /// How long it still is fresh; above 0.
+        left: Duration,
+    },
+    /// It may not.
+    Expired {
+        /// How long it has not been fresh.
+        since: Duration,
+    },
+}
+
+/// Judges a stored answer by the rule as it is now.
+#[must_use]
+pub fn freshness(entry: &Entry, settings: &Settings, now: Instant) -> Freshness {
+    let (age, lifetime) = (entry.age(now), lifetime(entry.facts(), settings));
+    match lifetime.checked_sub(age) {
+        Some(left) if !left.is_zero() => Freshness::Fresh { age, left },
+        _ => Freshness::Expired { since: age.saturating_sub(lifetime) },
+    }
+}
+
+/// `max(response_time - Date, Age + response_delay)` (RFC 9111 4.2.3). `Date` counts whole seconds, so a difference of
+/// one second tells nothing and counts as none.
+fn initial_age(answer: &Answer<'_>) -> Duration {
+    let apparent = date_of(answer.headers).and_then(|date| answer.wall.duration_since(date).ok()).map_or(0, |age| age.as_secs());
+    let apparent = Duration::from_secs(if apparent > 1 { apparent } else { 0 });
+    apparent.max(age_of(answer.headers).saturating_add(answer.delay))
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+enum StatusKind {
+    /// Stored with the rule's ttl or a lifetime of its own.
+    Usual,
+    /// Stored with a lifetime of its own.
+    IfStated,
+    /// One client's error is not the next one's answer, whatever it says about its lifetime.
+    Never,
+}
+
+const fn status_kind(status: u16) -> StatusKind {
+    match status {
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 410 => StatusKind::Usual,
+        302 | 303 | 307 | 405 | 414 | 501 => StatusKind::IfStated,
+        _ => StatusKind::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The command line: `run` and `check`. Exit codes: 0 fine, 1 failed (`check`: a bad file), 2 usage, 78 `run` with a bad file.
+
+pub mod check;
+pub mod run;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A sidecar in front of Supabase edge functions: deduplicates webhooks, caches answers, pools connections, measures every request.
+#[derive(Debug, Parser)]
+#[command(name = "edge-sidecar", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve. With --upstream alone it is a working proxy, without any file
+    Run(RunArgs),
+    /// Judge rules and sidecar files, and print every problem in them
+    Check(CheckArgs),
+}
+
+/// Flags of `run`. A flag wins over its environment variable, that over the file, that over the default.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Sidecar file [default: config/sidecar.yaml, then /etc/edge-sidecar/sidecar.yaml]
+    #[arg(long, env = "EDGE_SIDECAR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Rules file
+    #[arg(long, env = "EDGE_SIDECAR_RULES", value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Built-in rules, in place of a rules file
+    #[arg(long, env = "EDGE_SIDECAR_PRESET", value_enum, conflicts_with = "rules")]
+    pub preset: Option<PresetArg>,
+    /// Where the functions are, such as http://127.0.0.1:9000
+    #[arg(long, env = "EDGE_SIDECAR_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Where to listen
+    #[arg(long, env = "EDGE_SIDECAR_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Admin address: metrics, health, probes
+    #[arg(long, env = "EDGE_SIDECAR_ADMIN_ADDRESS", value_name = "ADDRESS")]
+    pub admin_address: Option<String>,
+    /// Admin socket: everything
+    #[arg(long, env = "EDGE_SIDECAR_ADMIN_SOCKET", value_name = "FILE")]
+    pub admin_socket: Option<PathBuf>,
+    /// File with the token that opens everything on the admin address
+    #[arg(long, env = "EDGE_SIDECAR_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// error, warn, info or debug
+    #[arg(long, env = "EDGE_SIDECAR_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Memory for everything, such as 112MiB
+    #[arg(long, env = "EDGE_SIDECAR_MEMORY_BUDGET", value_name = "SIZE")]
+    pub memory_budget: Option<String>,
+}
+
+/// Built-in rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PresetArg {
+    /// Deduplication of WhatsApp webhooks, and 10 s of caching for health checks
+    Whatsapp,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Files [default: config/sidecar.yaml and config/rules.yaml]
+    files: Vec<PathBuf>,
+    /// How problems are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Parses the arguments and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => checked(&args),
+    }
+}
+
+fn checked(args: &CheckArgs) -> ExitCode {
+    let mut files = args.files.clone();
+    if files.is_empty() {
+        files = ["config/sidecar.yaml", "config/rules.yaml"].map(PathBuf::from).to_vec();
+    }
+    let format = match args.format {
+        Format::Human => check::Format::Human,
+        Format::Json => check::Format::Json,
+    };
+    let mut out = std::io::stdout().lock();
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match check::check(&files, format, &mut out, colour) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("edge-sidecar: cannot print: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

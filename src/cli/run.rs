@@ -1,0 +1,155 @@
+//! `run`: settings and rules from flags, environment and files; then serve until a signal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{PresetArg, RunArgs};
+use crate::app::{App, Parts};
+use crate::clock::Clock;
+use crate::config::sidecar::Level;
+use crate::config::{Host, Judgement, Live, Overrides, Preset, Sidecar, Watcher, builtin, judge_overrides, judge_sidecar};
+use crate::proxy::drain::Source;
+use crate::telemetry::log::AccessLog;
+
+/// A bad file at the start (`EX_CONFIG` of sysexits.h).
+const BAD_CONFIGURATION: u8 = 78;
+
+/// Where a sidecar file is looked for.
+const PLACES: [&str; 2] = ["config/sidecar.yaml", "/etc/edge-sidecar/sidecar.yaml"];
+
+/// Runs the command.
+#[must_use]
+pub fn run(args: &RunArgs) -> ExitCode {
+    let settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    match serve(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edge-sidecar: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Settings {
+    sidecar: Sidecar,
+    live: Live,
+    /// The rules file to watch; none with built-in rules.
+    rules: Option<PathBuf>,
+    clock: Clock,
+}
+
+/// Settings and rules, or everything that is wrong with them.
+fn settings(args: &RunArgs) -> Result<Settings, String> {
+    let clock = Clock::system();
+    let (file, sidecar) = sidecar(args)?;
+    let rules = if args.preset.is_some() { None } else { sidecar.rules.clone() };
+    let folder = file.as_deref().and_then(Path::parent).filter(|_| args.rules.is_none()).unwrap_or(Path::new("."));
+    let rules = rules.map(|path| folder.join(path));
+    let (name, bytes) = match &rules {
+        Some(path) => (path.display().to_string(), read(path)?),
+        None => ("built-in rules".to_owned(), builtin(args.preset.map(|PresetArg::Whatsapp| Preset::WhatsApp)).as_bytes().to_vec()),
+    };
+    let live = Live::start(&name, &bytes, clock.wall()).map_err(|judgement| judgement.render(&name, colour()))?;
+    Ok(Settings { sidecar, live, rules, clock })
+}
+
+fn sidecar(args: &RunArgs) -> Result<(Option<PathBuf>, Sidecar), String> {
+    let overrides = Overrides {
+        upstream: args.upstream.clone(),
+        listen: args.listen.clone(),
+        admin_address: args.admin_address.clone(),
+        admin_socket: args.admin_socket.clone(),
+        token_file: args.token_file.clone(),
+        rules: args.rules.clone(),
+        log_level: args.log_level.clone(),
+        memory_budget: args.memory_budget.clone(),
+    };
+    let host = Host::detect();
+    let found = || PLACES.iter().map(PathBuf::from).find(|p| p.exists());
+    // `run --upstream URL` is complete in itself: it does not pick up a file that happens to lie there
+    let file = args.config.clone().or_else(|| if args.upstream.is_some() { None } else { found() });
+    let (name, judgement) = match &file {
+        Some(path) => (path.display().to_string(), judge_sidecar(&read(path)?, &overrides, &host)),
+        None if overrides.upstream.is_none() => {
+            return Err(format!(
+                "error: nothing to run: neither {} nor {} exists\n  help: name a file with --config, or the functions with --upstream http://127.0.0.1:9000",
+                PLACES[0], PLACES[1]
+            ));
+        }
+        None => ("command line".to_owned(), judge_overrides(&overrides, &host)),
+    };
+    told(&name, judgement).map(|sidecar| (file, sidecar))
+}
+
+/// The value; warnings go to standard error, errors to the caller.
+fn told<T>(name: &str, mut judgement: Judgement<T>) -> Result<T, String> {
+    let text = judgement.render(name, colour());
+    match judgement.value.take() {
+        Some(value) => {
+            if !judgement.problems.is_empty() {
+                eprintln!("{text}");
+            }
+            Ok(value)
+        }
+        None => Err(text),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("error: cannot read {}: {e}\n  help: check the path and its permissions", path.display()))
+}
+
+fn colour() -> bool {
+    use std::io::IsTerminal;
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn serve(settings: Settings) -> Result<()> {
+    let Settings { sidecar, live, rules, clock } = settings;
+    start_log(sidecar.log.level)?;
+    let live = Arc::new(live);
+    let log = AccessLog::start(sidecar.log, Box::new(io::stdout())).context("the access log cannot start")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %sidecar.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>().join(" "),
+        admin = %sidecar.admin.address,
+        socket = %sidecar.admin.socket.display(),
+        rules = %rules.as_ref().map_or("built-in".into(), |p| p.display().to_string()),
+        generation = live.load().generation,
+        "starting"
+    );
+    let app = App::build(Parts { sidecar, live: Arc::clone(&live), log, stop: Source::Signals, clock: clock.clone() })?;
+    let _watcher = match &rules {
+        Some(path) => Some(Watcher::start(path, live, clock).with_context(|| format!("cannot watch {}", path.display()))?),
+        None => None,
+    };
+    app.run();
+    Ok(())
+}
+
+/// Events of the process, as JSON lines on standard output beside the access lines. Pingora speaks `log`; its own reports of failed
+/// requests are left out, as each request has its line.
+fn start_log(level: Level) -> Result<()> {
+    let own = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+    };
+    let filter = EnvFilter::new(format!("error,edge_sidecar={own},pingora_proxy=off,pingora_core=error"));
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stdout);
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot start")
+}

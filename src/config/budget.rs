@@ -1,0 +1,122 @@
+//! The sum of all memory the process may take, against `memory.budget` and the limit of its control group.
+
+use super::decode::Decoder;
+use super::diagnostics::{Code, Span};
+use super::sidecar::Sidecar;
+use super::spanned::Node;
+
+/// Program, threads, allocator, metrics, running rules: measured idle size with room to spare, in bytes.
+const BASE: u64 = 24 << 20;
+/// One accepted event: 16 B key, 8 B time, the table's own share.
+const DEDUP_ENTRY: u64 = 28;
+/// One request at work: its connection, head and buffers on both sides.
+const REQUEST: u64 = 42 << 10;
+
+/// One line of the sum.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Part {
+    /// What takes it.
+    pub name: &'static str,
+    /// Most bytes it takes.
+    pub bytes: u64,
+}
+
+/// What each part may take at most.
+#[must_use]
+pub fn parts(sidecar: &Sidecar) -> [Part; 5] {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    [
+        Part { name: "program", bytes: BASE },
+        Part { name: "cache", bytes: sidecar.memory.cache },
+        Part { name: "bodies in flight", bytes: sidecar.memory.bodies },
+        Part { name: "accepted messages", bytes: count(sidecar.dedup_max_entries).saturating_mul(DEDUP_ENTRY) },
+        Part { name: "requests in flight", bytes: count(sidecar.limits.in_flight).saturating_mul(REQUEST) },
+    ]
+}
+
+/// The whole sum, in bytes.
+#[must_use]
+pub fn sum(sidecar: &Sidecar) -> u64 {
+    parts(sidecar).iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
+}
+
+/// The sum as lines of text.
+#[must_use]
+pub fn table(sidecar: &Sidecar) -> Vec<String> {
+    let line = |name: &str, bytes: u64| format!("{name:<20} {:>10}", show(bytes));
+    let mut lines: Vec<String> = parts(sidecar).iter().map(|part| line(part.name, part.bytes)).collect();
+    lines.push(line("sum", sum(sidecar)));
+    lines.push(line("budget", sidecar.memory.budget));
+    lines
+}
+
+/// A size in MiB, with one decimal.
+fn show(bytes: u64) -> String {
+    let tenths = u128::from(bytes) * 10 / (1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+/// Checks the sum and that the parts fit each other; points at the key that says so, if one does.
+pub fn check(d: &mut Decoder, root: Option<&Node>, sidecar: &Sidecar, memory_limit: Option<u64>) {
+    let place = |section: &str, key: &str| {
+        let section = root.and_then(|root| root.get(section));
+        section.and_then(|s| s.get(key)).or(section).or(root).map_or(Span::NOWHERE, |node| node.span)
+    };
+    let memory = &sidecar.memory;
+    let total = sum(sidecar);
+    if total > memory.budget {
+        let message = format!("the parts need {}, more than the budget of {}", show(total), show(memory.budget));
+        let lines: Vec<String> = parts(sidecar).iter().map(|p| format!("{} {}", p.name, show(p.bytes))).collect();
+        d.error(Code::Budget, place("memory", "budget"), message, lines.join(", "));
+    }
+    if let Some(limit) = memory_limit.filter(|limit| total > *limit) {
+        let message = format!("the parts need {}, more than the {} this container has", show(total), show(limit));
+        d.error(Code::Budget, place("memory", "budget"), message, "raise the container's memory limit, or lower `memory`");
+    }
+    if memory.max_object > memory.cache / 4 {
+        let message = format!("one stored answer may take {}, more than a quarter of the cache", show(memory.max_object));
+        d.error(Code::OutOfRange, place("memory", "max_object"), message, format!("at most {}", show(memory.cache / 4)));
+    }
+    if sidecar.limits.body > memory.bodies {
+        let message = format!("one body may take {}, more than all bodies together", show(sidecar.limits.body));
+        d.error(Code::OutOfRange, place("limits", "body"), message, format!("at most `memory.bodies`, {}", show(memory.bodies)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::Host;
+    use super::super::sidecar_file::defaults;
+    use super::*;
+
+    fn codes(sidecar: &Sidecar, limit: Option<u64>) -> Vec<Code> {
+        let mut d = Decoder::default();
+        check(&mut d, None, sidecar, limit);
+        d.problems.iter().map(|p| p.code).collect()
+    }
+
+    #[test]
+    fn the_defaults_fit() {
+        let sidecar = defaults(&Host::default());
+        assert_eq!(codes(&sidecar, None), []);
+        assert_eq!(codes(&sidecar, Some(sum(&sidecar))), []);
+        assert_eq!(table(&sidecar)[5].split_whitespace().collect::<Vec<_>>(), ["sum", "99.6", "MiB"]);
+    }
+
+    #[test]
+    fn each_check_bites() {
+        let base = defaults(&Host::default());
+        assert_eq!(codes(&base, Some(sum(&base) - 1)), [Code::Budget]);
+        let with = |change: fn(&mut Sidecar)| {
+            let mut sidecar = base.clone();
+            change(&mut sidecar);
+            codes(&sidecar, None)
+        };
+        assert_eq!(with(|s| s.memory.cache = 48 << 20), [Code::Budget]);
+        assert_eq!(with(|s| s.dedup_max_entries = 2_000_000), [Code::Budget]);
+        assert_eq!(with(|s| s.limits.in_flight = 100_000), [Code::Budget]);
+        assert_eq!(with(|s| s.memory.max_object = (8 << 20) + 1), [Code::OutOfRange]);
+        assert_eq!(with(|s| s.limits.body = (16 << 20) + 1), [Code::OutOfRange]);
+        assert_eq!(with(|s| s.dedup_max_entries = usize::MAX), [Code::Budget]);
+    }
+}

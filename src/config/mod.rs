@@ -1,0 +1,39 @@
+//! Configuration: what the two files say, and what the proxy runs on; one direction, every problem found in one pass.
+//!
+//! Text becomes nodes that know their place ([`spanned`]), nodes become typed values ([`decode`], [`values`], [`rules`],
+//! [`sidecar_file`]), and [`judge`] is the one door to all of it. [`live`] holds the rules in force, [`watch`] offers it edits.
+
+pub mod budget;
+pub mod characters;
+pub mod decode;
+pub mod diagnostics;
+pub mod host;
+pub mod judge;
+pub mod live;
+pub mod matching;
+pub mod node;
+pub mod overrides;
+pub mod presets;
+pub mod rules;
+pub mod settle;
+pub mod sidecar;
+pub mod sidecar_file;
+pub mod snapshot;
+pub mod spanned;
+pub mod status;
+pub mod upstream_file;
+pub mod values;
+pub mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostics::Problem;
+pub use host::Host;
+pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_sidecar};
+pub use live::{Live, Offer};
+pub use overrides::Overrides;
+pub use presets::{Preset, builtin};
+pub use sidecar::Sidecar;
+pub use snapshot::Snapshot;
+pub use watch::Watcher;

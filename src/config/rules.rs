@@ -1,0 +1,188 @@
+//! `rules.yaml` -> [`RuleSet`]: what is cached, deduplicated and slow, and when the functions count as healthy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::decode::{Decoder, Fields};
+use super::diagnostics::Code;
+use super::matching::{exclusion, matcher, name_of};
+use super::spanned::{Kind, Node};
+use super::values;
+use crate::cache::{self, Scope, Ttl};
+use crate::dedup::{self, IdSource, WhileFirstRuns};
+use crate::engine::ruleset::SlowRule;
+use crate::engine::{Rule, RuleSet, Section};
+use crate::rules::Matcher;
+use crate::upstream::health;
+
+/// Keys of the file.
+pub const KEYS: [&str; 5] = ["version", "cache", "dedup", "slow", "health"];
+/// Longest `window:`; Meta repeats a message for up to so long.
+pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// Statuses that a rule may give a lifetime (cache.md 4.1).
+const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
+/// Longest `health.window`.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Reads a rules file; what is wrong is in the decoder.
+pub fn decode(d: &mut Decoder, root: &Node) -> RuleSet {
+    let Some(fields) = d.fields(root, &KEYS) else { return RuleSet::default() };
+    d.version(fields);
+    unique_names(d, fields);
+    RuleSet {
+        cache: fields.get("cache").map(|n| section(d, n, cache_rule)).unwrap_or_default(),
+        dedup: fields.get("dedup").map(|n| section(d, n, dedup_rule)).unwrap_or_default(),
+        slow: fields.get("slow").map(|n| d.each(n, slow_rule)).unwrap_or_default(),
+        health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
+    }
+}
+
+/// Names are unique in the whole file: they are labels, log fields and lines of the trace.
+fn unique_names(d: &mut Decoder, fields: Fields<'_>) {
+    let mut seen = Vec::new();
+    for section in ["cache", "dedup"].iter().filter_map(|key| fields.get(key)) {
+        for list in ["exclude", "include"].iter().filter_map(|key| section.get(key)) {
+            for (name, span) in list.items().iter().filter_map(name_of) {
+                d.unique(&mut seen, name, span);
+            }
+        }
+    }
+}
+
+type ReadRule<S> = fn(&mut Decoder, &Node) -> Option<Rule<S>>;
+
+fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
+    let Some(fields) = d.fields(node, &["exclude", "include"]) else { return Section::default() };
+    let exclude = fields.get("exclude").map(|n| d.each(n, exclusion)).unwrap_or_default();
+    let mut include: Vec<Arc<Rule<S>>> = Vec::new();
+    for item in fields.get("include").and_then(|n| d.list(n)).unwrap_or_default() {
+        let Some(rule) = rule(d, item) else { continue };
+        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher) {
+            let message = format!("the rule `{}` is never reached: `{}` above it matches the same requests", rule.name, earlier.name);
+            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides");
+        }
+        include.push(Arc::new(rule));
+    }
+    Section { exclude, include }
+}
+
+/// Name and matcher of an `include:` entry.
+fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Option<Matcher>) {
+    let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
+    (name, fields.required(d, "match").and_then(|n| matcher(d, n)))
+}
+
+fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
+    let fields = d.fields(node, &["name", "match", "ttl", "scope"])?;
+    let (name, matcher) = head(d, fields);
+    let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
+    let words = [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous)];
+    let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
+    let matcher = matcher?;
+    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
+        methods_error(d, node, "only answers to GET and HEAD are cached");
+    }
+    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope? } })
+}
+
+fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
+    matcher.methods.iter().any(wanted)
+}
+
+fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
+    let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
+    d.error(Code::Unreachable, span, message, "with these methods the rule can never apply");
+}
+
+fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
+    if !matches!(node.kind, Kind::Mapping(_)) {
+        return d.read(node, values::duration).map(Ttl::Usual);
+    }
+    let mut list = Vec::new();
+    for (key, value) in d.entries(node)? {
+        let status = STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
+        if status.is_none() {
+            let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
+            d.error(Code::BadValue, key.span, message, format!("one of: {}", STORABLE.join(", ")));
+        }
+        let duration = d.read(value, values::duration);
+        list.extend(status.zip(duration));
+    }
+    if list.is_empty() {
+        d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
+    }
+    Some(Ttl::ByStatus(list))
+}
+
+fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>> {
+    let fields = d.fields(node, &["name", "match", "id", "window", "while_first_runs", "wait_timeout"])?;
+    let (name, matcher) = head(d, fields);
+    let id = fields.required(d, "id").and_then(|n| id(d, n));
+    let default = dedup::Settings::default();
+    let window = fields.or(d, "window", default.window, values::duration_in(Duration::from_millis(1), MAX_WINDOW));
+    let words = [("wait", WhileFirstRuns::Wait), ("forward", WhileFirstRuns::Forward)];
+    let while_first_runs = fields.get("while_first_runs").map_or(Some(default.while_first_runs), |n| d.word(n, &words));
+    let wait_timeout = fields.or(d, "wait_timeout", default.wait_timeout, values::positive);
+    let matcher = matcher?;
+    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m != Method::GET && m != Method::HEAD) {
+        methods_error(d, node, "requests with GET and HEAD are not deduplicated");
+    }
+    let settings = dedup::Settings { id: id?, window, while_first_runs: while_first_runs?, wait_timeout };
+    Some(Rule { name: name?.into(), matcher, settings })
+}
+
+fn id(d: &mut Decoder, node: &Node) -> Option<IdSource> {
+    if matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_)) {
+        d.error(Code::Unsupported, node.span, "only the preset `whatsapp` is supported yet", "write `id: whatsapp`");
+        return None;
+    }
+    d.word(node, &[("whatsapp", IdSource::WhatsApp)])
+}
+
+fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {
+    let fields = d.fields(node, &["match", "after"])?;
+    let matcher = fields.required(d, "match").and_then(|n| matcher(d, n));
+    let after = fields.required(d, "after").and_then(|n| d.read(n, values::positive));
+    Some(SlowRule { matcher: matcher?, after: after? })
+}
+
+fn health(d: &mut Decoder, node: &Node) -> health::Settings {
+    let default = health::Settings::default();
+    let known = ["error_rate", "average_latency", "cache_hit_rate", "min_requests", "window"];
+    let Some(fields) = d.fields(node, &known) else { return default };
+    let share = |text: &str| values::percentage(text).map(|ppm| f64::from(ppm) / 1e6);
+    health::Settings {
+        error_rate: limits(d, fields, "error_rate", default.error_rate, share, |a, b| a <= b),
+        average_latency: limits(d, fields, "average_latency", default.average_latency, values::positive, |a, b| a <= b),
+        cache_hit_rate: limits(d, fields, "cache_hit_rate", default.cache_hit_rate, share, |a, b| a >= b),
+        min_requests: fields.or(d, "min_requests", default.min_requests, values::number_in(1, 1_000_000)),
+        window: fields.or(d, "window", default.window, values::duration_in(Duration::from_secs(1), HOUR)),
+    }
+}
+
+/// Two limits, either of which may be `null` = never; `unhealthy` must not come before `degraded`.
+fn limits<T: Copy>(
+    d: &mut Decoder,
+    fields: Fields<'_>,
+    key: &str,
+    default: health::Limits<T>,
+    parse: impl Fn(&str) -> Result<T, values::Fault> + Copy,
+    in_order: impl Fn(T, T) -> bool,
+) -> health::Limits<T> {
+    let Some((node, inner)) = fields.get(key).and_then(|n| d.fields(n, &["degraded", "unhealthy"]).map(|f| (n, f))) else { return default };
+    let mut one = |key: &str, default: Option<T>| match (inner.get(key), inner.optional(key)) {
+        (Some(_), None) => None,
+        (_, Some(node)) => d.read(node, parse).or(default),
+        (None, None) => default,
+    };
+    let limits = health::Limits { degraded: one("degraded", default.degraded), unhealthy: one("unhealthy", default.unhealthy) };
+    if let (Some(degraded), Some(unhealthy)) = (limits.degraded, limits.unhealthy)
+        && !in_order(degraded, unhealthy)
+    {
+        let help = "`unhealthy` is the worse of the two; write `unhealthy: null` for never";
+        d.error(Code::OutOfRange, node.span, format!("`{key}` is unhealthy before it is degraded"), help);
+    }
+    limits
+}

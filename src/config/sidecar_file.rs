@@ -1,0 +1,191 @@
+//! `sidecar.yaml` -> [`Sidecar`]: every key has a default, every problem is collected.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::decode::{Decoder, Fields};
+use super::diagnostics::Code;
+use super::host::Host;
+use super::sidecar::{Admin, Drain, Level, Limits, Listener, Log, Memory, Sidecar};
+use super::spanned::{Kind, Node};
+use super::{upstream_file, values};
+
+/// Keys of the file.
+pub const KEYS: [&str; 11] =
+    ["version", "listeners", "upstreams", "admin", "memory", "dedup", "limits", "trusted_proxies", "drain", "log", "rules"];
+/// Levels of the log.
+pub const LEVELS: [(&str, Level); 4] = [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+/// Name of the rules file where `rules:` is absent.
+pub const RULES: &str = "rules.yaml";
+
+const MIB: u64 = 1 << 20;
+
+/// The settings of a file that says nothing.
+#[must_use]
+pub fn defaults(host: &Host) -> Sidecar {
+    Sidecar {
+        listeners: vec![Listener {
+            name: "functions".into(),
+            address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            upstream: "functions".into(),
+        }],
+        upstreams: vec![upstream_file::default_upstream()],
+        admin: Admin { address: SocketAddr::from(([127, 0, 0, 1], 9901)), socket: host.default_socket(), token_file: None },
+        memory: Memory { budget: 112 * MIB, cache: 32 * MIB, max_object: MIB, bodies: 16 * MIB },
+        dedup_max_entries: 250_000,
+        limits: Limits {
+            body: 8 * MIB,
+            in_flight: 512,
+            in_flight_per_function: 256,
+            body_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(75),
+        },
+        trusted_proxies: Vec::new(),
+        drain: Drain { announce: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+        log: Log { level: Level::Info, hits_ppm: 1_000_000 },
+        rules: Some(PathBuf::from(RULES)),
+    }
+}
+
+/// Reads a sidecar file; what is wrong is in the decoder.
+pub fn decode(d: &mut Decoder, root: &Node, host: &Host) -> Sidecar {
+    let mut result = defaults(host);
+    let Some(fields) = d.fields(root, &KEYS) else { return result };
+    d.version(fields);
+    if let Some(node) = fields.get("upstreams") {
+        result.upstreams = upstream_file::upstreams(d, node);
+        // a file with upstreams but without listeners: the one listener goes to the first
+        if let (Some(first), Some(listener)) = (result.upstreams.first(), result.listeners.first_mut()) {
+            listener.upstream.clone_from(&first.name);
+        }
+    }
+    if let Some(node) = fields.get("listeners") {
+        result.listeners = d.each(node, listener);
+        not_empty(d, node);
+    }
+    read_sections(d, fields, &mut result);
+    if let Some(node) = fields.get("trusted_proxies") {
+        result.trusted_proxies = d.each(node, |d, item| d.read(item, values::network));
+    }
+    if let Some(node) = fields.get("rules") {
+        result.rules = fields.optional("rules").and_then(|_| path(d, node));
+    }
+    references(d, fields, &result);
+    result
+}
+
+fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
+    if let Some(f) = fields.get("admin").and_then(|n| d.fields(n, &["address", "socket", "token_file"])) {
+        let admin = &mut result.admin;
+        admin.address = f.or(d, "address", admin.address, values::address);
+        if let Some(socket) = f.get("socket").and_then(|n| path(d, n)) {
+            admin.socket = socket;
+        }
+        admin.token_file = f.optional("token_file").and_then(|n| path(d, n));
+    }
+    if let Some(f) = fields.get("memory").and_then(|n| d.fields(n, &["budget", "cache", "max_object", "bodies"])) {
+        let memory = &mut result.memory;
+        for (key, value) in [
+            ("budget", &mut memory.budget),
+            ("cache", &mut memory.cache),
+            ("max_object", &mut memory.max_object),
+            ("bodies", &mut memory.bodies),
+        ] {
+            *value = f.or(d, key, *value, values::size);
+        }
+    }
+    if let Some(f) = fields.get("dedup").and_then(|n| d.fields(n, &["max_entries", "store"])) {
+        let entries = f.get("max_entries").and_then(|n| d.read(n, values::number_in(1_000, 100_000_000)));
+        result.dedup_max_entries = entries.and_then(|n| usize::try_from(n).ok()).unwrap_or(result.dedup_max_entries);
+        if let Some(node) = f.get("store") {
+            if matches!(node.kind, Kind::Mapping(_)) {
+                d.error(Code::Unsupported, node.span, "only the store `memory` is supported yet", "write `store: memory`");
+            } else {
+                d.word(node, &[("memory", ())]);
+            }
+        }
+    }
+    limits(d, fields, &mut result.limits);
+    if let Some(f) = fields.get("drain").and_then(|n| d.fields(n, &["announce", "timeout"])) {
+        result.drain.announce = f.or(d, "announce", result.drain.announce, values::duration);
+        result.drain.timeout = f.or(d, "timeout", result.drain.timeout, values::duration);
+    }
+    if let Some(f) = fields.get("log").and_then(|n| d.fields(n, &["format", "level", "hits"])) {
+        f.get("format").and_then(|n| d.word(n, &[("json", ())]));
+        result.log.level = f.get("level").and_then(|n| d.word(n, &LEVELS)).unwrap_or(result.log.level);
+        result.log.hits_ppm = f.or(d, "hits", result.log.hits_ppm, values::percentage);
+    }
+}
+
+fn limits(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
+    let keys = ["body", "in_flight", "in_flight_per_function", "body_timeout", "idle_timeout"];
+    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &keys)) else { return };
+    limits.body = f.or(d, "body", limits.body, values::size);
+    limits.in_flight = f.or(d, "in_flight", limits.in_flight, values::count);
+    limits.in_flight_per_function = f.or(d, "in_flight_per_function", limits.in_flight_per_function, values::count);
+    limits.body_timeout = f.or(d, "body_timeout", limits.body_timeout, values::positive);
+    limits.idle_timeout = f.or(d, "idle_timeout", limits.idle_timeout, values::positive);
+}
+
+fn listener(d: &mut Decoder, node: &Node) -> Option<Listener> {
+    let fields = d.fields(node, &["name", "address", "upstream"])?;
+    let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
+    let address = fields.required(d, "address").and_then(|n| d.read(n, values::address));
+    let upstream = fields.required(d, "upstream").and_then(|n| d.read(n, values::name));
+    Some(Listener { name: name?, address: address?, upstream: upstream? })
+}
+
+/// A path to a file.
+pub fn path(d: &mut Decoder, node: &Node) -> Option<PathBuf> {
+    let text = d.text(node)?;
+    if text.is_empty() {
+        d.error(Code::EmptyValue, node.span, "the path is empty", "give it a path, or remove the key");
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+/// Refuses a list without entries.
+pub fn not_empty(d: &mut Decoder, node: &Node) {
+    if matches!(&node.kind, Kind::Sequence(items) if items.is_empty()) {
+        d.error(Code::EmptyValue, node.span, "the list is empty", "give it at least one entry, or remove the key");
+    }
+}
+
+/// Names are unique, addresses do not collide, listeners name upstreams that exist.
+fn references(d: &mut Decoder, fields: Fields<'_>, result: &Sidecar) {
+    let upstreams: Vec<&str> = match fields.get("upstreams") {
+        Some(node) => unique_names(d, node),
+        None => result.upstreams.iter().map(|u| u.name.as_str()).collect(),
+    };
+    let Some(list) = fields.get("listeners") else { return };
+    unique_names(d, list);
+    let address = |node: &Node, key: &str| node.get(key).and_then(|n| n.scalar()?.parse::<SocketAddr>().ok().map(|a| (a, n.span)));
+    let admin = fields.get("admin").and_then(|n| address(n, "address")).map_or(result.admin.address, |(a, _)| a);
+    let mut taken = vec![(admin, "admin.address".to_owned())];
+    for item in list.items() {
+        if let Some((address, span)) = address(item, "address") {
+            match taken.iter().find(|(other, _)| collide(*other, address)) {
+                Some((_, by)) => d.error(Code::Duplicate, span, format!("`{address}` is already taken by {by}"), "choose another port"),
+                None => taken.push((address, format!("the listener in line {}", span.line))),
+            }
+        }
+        if let Some((node, name)) = item.get("upstream").and_then(|n| Some((n, n.scalar()?))) {
+            d.known(name, node.span, "upstream", &upstreams);
+        }
+    }
+}
+
+/// The same port on the same address, or on all addresses.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+fn unique_names<'n>(d: &mut Decoder, list: &'n Node) -> Vec<&'n str> {
+    let mut seen = Vec::new();
+    for (name, span) in list.items().iter().filter_map(super::matching::name_of) {
+        d.unique(&mut seen, name, span);
+    }
+    seen.into_iter().map(|(name, _)| name).collect()
+}

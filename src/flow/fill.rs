@@ -1,0 +1,245 @@
+//! A fetch that others may profit from: a task of its own, which outlives the caller it was begun for. It streams the answer to that
+//! caller and, while it is storable, gathers it; a caller that reads slowly holds nobody.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::budget::{Budget, Share};
+use super::send::DRAIN_TIME;
+use super::{Answer, Cause, Failure, Upstream};
+use crate::cache::policy::{self, Storable};
+use crate::cache::{self, CacheKey, Entry, NotStored};
+use crate::clock::Clock;
+use crate::engine::{Rule, verdict};
+use crate::store::flights::Lead;
+use crate::store::responses::Responses;
+use crate::telemetry::record::Exchanged;
+
+/// How long a key whose answer was not to be shared is fetched by each caller alone.
+const PASS_TIME: Duration = Duration::from_secs(10);
+/// Bytes on their way to a caller of an answer that is not gathered.
+const WINDOW: usize = 256 << 10;
+
+/// Where fetched answers go.
+#[derive(Clone)]
+pub struct Shelf {
+    /// The store.
+    pub responses: Arc<Responses>,
+    /// Bytes of bodies being gathered.
+    pub bodies: Budget,
+    /// Largest stored body.
+    pub max_object: u64,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// One fetch.
+pub struct Fill<U: Upstream> {
+    /// The way to the function.
+    pub upstream: U,
+    /// The request.
+    pub call: U::Call,
+    /// Where the answer goes.
+    pub shelf: Shelf,
+    /// Under which key.
+    pub key: CacheKey,
+    /// By which rule.
+    pub rule: Arc<Rule<cache::Settings>>,
+    /// The caller's fields: which variant it asks for.
+    pub request: HeaderMap,
+    /// The flight it leads; `None` where the key is known not to be shared.
+    pub lead: Option<Lead>,
+}
+
+/// A piece of what a caller reads.
+pub enum Part<H> {
+    /// The head, whether it is going to be stored, and what is known of the call.
+    Head(H, Result<(), NotStored>, Box<Exchanged>),
+    /// A piece of the body.
+    Data(Bytes, Option<OwnedSemaphorePermit>),
+    /// The proper end.
+    End {
+        /// Why it was not stored after all.
+        not_stored: Option<NotStored>,
+        /// What is known of the call now.
+        exchanged: Box<Exchanged>,
+    },
+    /// No head came.
+    NoAnswer(Box<Failure>),
+    /// The body broke off.
+    Cut(Cause),
+}
+
+/// The caller's end of a fetch. A channel that ends without [`Part::End`] is a cut.
+pub type Reader<H> = mpsc::UnboundedReceiver<Part<H>>;
+
+/// The head type of an upstream's answers.
+pub type HeadOf<U> = <<U as Upstream>::Answer as Answer>::Head;
+
+impl<U: Upstream> Fill<U> {
+    /// Starts the fetch.
+    #[must_use]
+    pub fn spawn(self) -> Reader<HeadOf<U>> {
+        let (tx, rx) = mpsc::unbounded_channel();
+        // boxed: an unboxed future of this size is moved several times by the spawn
+        tokio::spawn(Box::pin(self.run(tx)));
+        rx
+    }
+
+    async fn run(self, tx: mpsc::UnboundedSender<Part<HeadOf<U>>>) {
+        let Self { upstream, call, shelf, key, rule, request, lead } = self;
+        let sent = shelf.clock.now();
+        let mut answer = match upstream.open(call).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                if let Some(lead) = lead {
+                    lead.failed(failure.cause);
+                }
+                let _ = tx.send(Part::NoAnswer(Box::new(failure)));
+                return;
+            }
+        };
+        let mut gathering = match judge(&shelf, &rule.settings, &request, answer.head(), sent) {
+            Ok(storable) => Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, lead)),
+            Err(reason) => {
+                // at the head, so that nobody queues behind an answer that is not for him
+                shelf.responses.mark_pass(&key, &rule.name, shelf.clock.now() + PASS_TIME);
+                if let Some(lead) = lead {
+                    lead.pass(reason);
+                }
+                Err(reason)
+            }
+        };
+        let exchanged = Box::new(answer.exchanged());
+        let stored = gathering.as_ref().map(|_| ()).map_err(|reason| *reason);
+        let _ = tx.send(Part::Head(answer.take_head(), stored, exchanged));
+        pour(answer, &tx, &mut gathering).await;
+    }
+}
+
+fn judge(
+    shelf: &Shelf,
+    settings: &cache::Settings,
+    request: &HeaderMap,
+    (status, headers): (StatusCode, &HeaderMap),
+    sent: Instant,
+) -> Result<Storable, NotStored> {
+    let (now, wall) = (shelf.clock.now(), shelf.clock.wall());
+    let delay = now.saturating_duration_since(sent);
+    verdict(settings, request, &policy::Answer { status: status.as_u16(), headers, delay, now, wall }, shelf.max_object)
+}
+
+/// Reads the body to its end, or to where nobody wants it any more.
+async fn pour<A: Answer>(mut answer: A, tx: &mpsc::UnboundedSender<Part<A::Head>>, gathering: &mut Result<Gathering, NotStored>) {
+    let window = Arc::new(Semaphore::new(WINDOW));
+    loop {
+        match answer.next().await {
+            Ok(Some(data)) => {
+                if !deliver(tx, &window, gathering, data).await {
+                    let _ = timeout(DRAIN_TIME, answer.drain()).await;
+                    return;
+                }
+            }
+            Ok(None) => {
+                let not_stored = std::mem::replace(gathering, Err(NotStored::Incomplete)).and_then(Gathering::store).err();
+                let _ = tx.send(Part::End { not_stored, exchanged: Box::new(answer.exchanged()) });
+                return;
+            }
+            Err(cause) => {
+                if let Ok(Gathering { lead: Some(lead), .. }) = std::mem::replace(gathering, Err(NotStored::Incomplete)) {
+                    lead.failed(cause);
+                }
+                let _ = tx.send(Part::Cut(cause));
+                return;
+            }
+        }
+    }
+}
+
+/// Hands a piece on, and keeps it while gathering. False: the caller left, and nobody else wants the rest.
+async fn deliver<H>(
+    tx: &mpsc::UnboundedSender<Part<H>>,
+    window: &Arc<Semaphore>,
+    gathering: &mut Result<Gathering, NotStored>,
+    data: Bytes,
+) -> bool {
+    if let Ok(wanted) = gathering {
+        match wanted.keep(&data) {
+            // bounded by `max_object`, so no window: a slow caller must not hold the followers
+            Ok(()) => {
+                let _ = tx.send(Part::Data(data, None));
+                return true;
+            }
+            Err(reason) => {
+                if let Ok(Gathering { lead: Some(lead), .. }) = std::mem::replace(gathering, Err(reason)) {
+                    lead.pass(reason);
+                }
+            }
+        }
+    }
+    let wanted = u32::try_from(data.len().min(WINDOW)).expect("at most the window");
+    let permit = tokio::select! {
+        permit = Arc::clone(window).acquire_many_owned(wanted) => permit.ok(),
+        () = tx.closed() => None,
+    };
+    permit.is_some_and(|permit| tx.send(Part::Data(data, Some(permit))).is_ok())
+}
+
+/// An answer on its way to the store.
+struct Gathering {
+    shelf: Shelf,
+    key: CacheKey,
+    rule: Arc<str>,
+    storable: Storable,
+    headers: HeaderMap,
+    parts: Vec<Bytes>,
+    share: Option<Share>,
+    size: u64,
+    lead: Option<Lead>,
+}
+
+impl Gathering {
+    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, lead: Option<Lead>) -> Self {
+        let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        Self { share: shelf.bodies.take(0), shelf, key, rule, storable, headers, parts: Vec::new(), size: 0, lead }
+    }
+
+    /// Keeps a piece.
+    fn keep(&mut self, data: &Bytes) -> Result<(), NotStored> {
+        self.size += data.len() as u64;
+        if self.size > self.shelf.max_object {
+            return Err(NotStored::TooLarge);
+        }
+        if !self.share.as_mut().is_some_and(|share| share.grow(data.len() as u64)) {
+            return Err(NotStored::FillBudget);
+        }
+        self.parts.push(data.clone());
+        Ok(())
+    }
+
+    /// The body is whole: into the store, then the word to the followers.
+    fn store(self) -> Result<(), NotStored> {
+        let announced = self.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+        let stored = if announced.is_some_and(|n| n != self.size) {
+            Err(NotStored::Incomplete)
+        } else {
+            let fields = self.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+            self.shelf.responses.insert(&self.key, Entry::new(self.rule, self.storable, &self.headers, fields, &self.parts))
+        };
+        match (stored, self.lead) {
+            (Ok(entry), Some(lead)) => lead.done(entry),
+            (Err(reason), Some(lead)) => {
+                lead.pass(reason);
+                return Err(reason);
+            }
+            (stored, None) => return stored.map(drop),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! One listener's side of Pingora: the phases, in their order, each a short method that delegates.
+//!
+//! `new_ctx` > `request_filter` (limits, plan, and the whole answer of webhooks and cached routes) > `upstream_peer` >
+//! `connected_to_upstream` > `upstream_request_filter` > `upstream_response_filter` > `logging`. Only pass-through goes past the second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, HttpPeer, Result};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+
+use super::ctx::{CacheMark, CacheStory, Ctx, Guards, Line, Marks, Pass, Story};
+use super::facts::Owned;
+use super::heads::Caller;
+use super::respond::{self, Refusal};
+use super::way::Way;
+use super::{Shared, cached, ids, pass, webhook};
+use crate::cache::status::CacheStatus;
+use crate::engine::{CachePlan, DedupPlan, Plan, plan};
+use crate::telemetry::record::{CacheRecord, DedupRecord, Finished, LookupResult, Outcome};
+
+/// One listener and the upstream its requests go to.
+pub struct Edge {
+    /// What all listeners share.
+    pub shared: Arc<Shared>,
+    /// The way to its upstream.
+    pub way: Arc<Way>,
+    /// Its name.
+    pub listener: Arc<str>,
+}
+
+impl Edge {
+    /// What functions are told about the caller.
+    #[must_use]
+    pub fn caller<'a>(&'a self, session: &Session, ctx: &'a Ctx) -> Caller<'a> {
+        Caller {
+            ip: session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip),
+            trusted: &self.shared.trusted_proxies,
+            request_id: &ctx.marks.request_id,
+            traceparent: &ctx.line.traceparent,
+        }
+    }
+
+    /// Reads who the request is, makes its plan, and takes its place among those in flight.
+    fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Refusal> {
+        session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs()) });
+        let head = session.req_header();
+        ctx.marks.request_id = ids::request_id(&head.headers).into();
+        let owned = Owned::new(head, &self.way.config.function_prefix);
+        let facts = owned.facts(head, self);
+        ctx.line = Line {
+            traceparent: ids::traceparent(&head.headers),
+            method: head.method.as_str().to_owned(),
+            path: facts.path.as_str().to_owned(),
+            function: owned.function().to_owned(),
+        };
+        let limits = &self.shared.limits;
+        ctx.guards.running = self.shared.running.try_enter(limits.in_flight);
+        if ctx.guards.running.is_none() {
+            return Some(Refusal::InFlight);
+        }
+        ctx.guards.function = self.shared.functions.try_enter(owned.function(), limits.in_flight_per_function);
+        if ctx.guards.function.is_none() {
+            return Some(Refusal::InFlightFunction);
+        }
+        let plan = plan(&ctx.snapshot.rules, &facts, &self.shared.secret);
+        note(ctx, &plan);
+        ctx.plan = Some(plan);
+        None
+    }
+
+    fn record(&self, session: &Session, ctx: &mut Ctx) {
+        pass::ended(self, ctx);
+        let (plan, story) = (ctx.plan.as_ref(), &mut ctx.story);
+        let status = session.response_written().map_or(0, |h| h.status.as_u16());
+        if status == 0 {
+            story.outcome = Outcome::Failed;
+            story.error.get_or_insert("caller_gone");
+        }
+        let cache = story.cache.zip(plan.and_then(|p| p.cache.rule()));
+        let dedup = story.dedup.zip(plan.and_then(|p| p.dedup.rule()));
+        self.shared.metrics.record(&Finished {
+            request_id: &ctx.marks.request_id,
+            trace_id: ids::trace_id(&ctx.line.traceparent),
+            method: &ctx.line.method,
+            path: &ctx.line.path,
+            function: &ctx.line.function,
+            status,
+            outcome: story.outcome,
+            source: story.source,
+            reason: story.reason,
+            error: story.error,
+            age: story.age,
+            cache: cache.map(|(s, rule)| CacheRecord { rule, result: s.result, bypass: s.bypass, not_stored: s.not_stored }),
+            dedup: dedup.map(|(s, rule)| DedupRecord {
+                rule,
+                result: s.result,
+                skipped: s.skipped,
+                ids: s.ids,
+                new: s.new,
+                repeated: s.repeated,
+                waited: s.waited,
+            }),
+            upstream: story.upstream.as_ref(),
+            duration: self.shared.clock.now().saturating_duration_since(ctx.started),
+            slow_after: plan.map_or(Duration::MAX, |p| p.slow_after),
+            bytes_in: story.bytes_in.max(session.body_bytes_read() as u64),
+            bytes_out: session.body_bytes_sent() as u64,
+            generation: ctx.snapshot.generation,
+        });
+    }
+}
+
+/// Notes what the plan alone decides: bypasses and skips, whose requests Pingora streams.
+fn note(ctx: &mut Ctx, plan: &Plan) {
+    if let CachePlan::Bypass { reason, .. } = &plan.cache {
+        ctx.marks.cache = Some(CacheMark { status: CacheStatus::Bypassed(*reason), age: None });
+        ctx.story.cache = Some(CacheStory { result: LookupResult::Bypass, bypass: Some(reason.as_str()), not_stored: None });
+        ctx.story.outcome = Outcome::Bypass;
+        ctx.story.reason = Some(reason.as_str());
+    }
+    if let DedupPlan::Skip { reason, .. } = &plan.dedup {
+        webhook::skip(ctx, *reason);
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx {
+            started: self.shared.clock.now(),
+            snapshot: self.shared.live.load_full(),
+            line: Line::default(),
+            plan: None,
+            marks: Marks { request_id: "".into(), cache: None, dedup: None },
+            story: Story::default(),
+            pass: Pass::default(),
+            guards: Guards { gauge: Some(self.shared.metrics.begin()), ..Guards::default() },
+        }
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if let Some(refusal) = self.receive(session, ctx) {
+            return respond::refuse(session, ctx, refusal).await;
+        }
+        let plan = ctx.plan.as_ref().expect("made by `receive`");
+        // boxed: an unboxed branch of this size taxes pass-through as well
+        match (plan.dedup.clone(), plan.cache.clone()) {
+            (DedupPlan::Inspect { rule }, _) => Box::pin(webhook::answer(self, session, ctx, rule)).await,
+            (_, CachePlan::Lookup { rule, key, on_miss }) => Box::pin(cached::answer(self, session, ctx, cached::Lookup { rule, key, on_miss })).await,
+            _ => Ok(false),
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        pass::peer(self, ctx).await
+    }
+
+    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Ctx, error: Box<Error>) -> Box<Error> {
+        pass::not_connected(self, ctx, error)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        #[cfg(unix)] _fd: std::os::unix::io::RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        pass::connected(self, ctx, reused, digest);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+        pass::request(self, session, ctx, head)
+    }
+
+    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        pass::response(self, session, ctx, head)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        respond::fail(session, error, ctx).await
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        true // each request has its own line, with the cause
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
+        self.record(session, ctx);
+    }
+}

@@ -1,0 +1,139 @@
+//! The way to one upstream: its peer, its connection slots and the exact numbers of its pool, shared by pass-through and exchange.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::v1::Connector;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::{HttpPeer, Peer, Tracer, Tracing};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::sidecar;
+use crate::flow::Running;
+use crate::upstream::pool::Counters;
+
+/// One upstream, ready to be called.
+pub struct Way {
+    /// Its settings.
+    pub config: sidecar::Upstream,
+    /// Its name, shared with every record.
+    pub name: Arc<str>,
+    /// Numbers of its connections, over both ways.
+    pub counters: Arc<Counters>,
+    /// Calls made by the exchange that have not ended, whether their caller is still there or not.
+    pub flying: Running,
+    /// Pool of the exchange. (`HttpProxy` has its own, which it does not share.)
+    pub connector: Connector,
+    /// The time.
+    pub clock: Clock,
+    peer: ArcSwapOption<HttpPeer>,
+    slots: Arc<Semaphore>,
+}
+
+impl Way {
+    /// Builds the way; it has no address before [`Way::resolved`] was called once.
+    #[must_use]
+    pub fn new(config: sidecar::Upstream, clock: Clock) -> Self {
+        let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&Self::pool_conf(&config))));
+        let way = Self {
+            name: config.name.as_str().into(),
+            counters: Arc::default(),
+            flying: Running::default(),
+            connector,
+            clock,
+            peer: ArcSwapOption::empty(),
+            slots: Arc::new(Semaphore::new(config.max_in_use)),
+            config,
+        };
+        if let Ok(ip) = way.config.server.host.trim_matches(['[', ']']).parse() {
+            way.resolved(SocketAddr::new(ip, way.config.server.port));
+        }
+        way
+    }
+
+    /// What sizes a pool of this upstream. `threads: 1`, or Pingora multiplies the limit by the threads.
+    #[must_use]
+    pub fn pool_conf(config: &sidecar::Upstream) -> ServerConf {
+        ServerConf {
+            upstream_keepalive_pool_size: config.max_idle,
+            threads: 1,
+            ca_file: config.ca_file.as_ref().map(|p| p.display().to_string()),
+            max_retries: usize::try_from(config.retries.attempts).unwrap_or(1),
+            ..ServerConf::default()
+        }
+    }
+
+    /// Takes a (new) address of the server. Connections to an old one are used up by those that hold them.
+    pub fn resolved(&self, address: SocketAddr) {
+        if self.peer.load().as_ref().is_some_and(|p| p.address().as_inet() == Some(&address)) {
+            return;
+        }
+        let server = &self.config.server;
+        let mut peer = HttpPeer::new(address, server.tls, server.host.clone());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.config.connect);
+        options.total_connection_timeout = Some(self.config.connect);
+        options.read_timeout = Some(self.config.first_byte);
+        options.write_timeout = Some(self.config.between_bytes);
+        options.idle_timeout = Some(self.config.idle_timeout);
+        options.tracer = Some(Tracer(Box::new(Trace(Arc::clone(&self.counters)))));
+        self.peer.store(Some(Arc::new(peer)));
+    }
+
+    /// The server, or `None` while its name has not been resolved.
+    #[must_use]
+    pub fn peer(&self) -> Option<Arc<HttpPeer>> {
+        self.peer.load_full()
+    }
+
+    /// Whether the name must be looked up (again and again), rather than being an address.
+    #[must_use]
+    pub fn needs_lookup(&self) -> bool {
+        self.config.server.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err()
+    }
+
+    /// `Host` for the function: the server's own name over TLS, the caller's otherwise.
+    #[must_use]
+    pub fn host_override(&self) -> Option<String> {
+        let server = &self.config.server;
+        server.tls.then(|| if server.port == 443 { server.host.clone() } else { format!("{}:{}", server.host, server.port) })
+    }
+
+    /// One of `max_in_use` connection slots, waited for at most the connect time.
+    pub async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(slot) => Some(slot),
+            Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok(),
+        }
+    }
+
+    /// Whether one more idle connection fits below `max_idle`, counting those that `HttpProxy` keeps.
+    #[must_use]
+    pub fn keeps_idle(&self) -> Option<Duration> {
+        let idle = usize::try_from(self.counters.read().idle).unwrap_or(usize::MAX);
+        (idle < self.config.max_idle).then_some(self.config.idle_timeout)
+    }
+}
+
+/// Told by each connection of its opening and its end, whoever pools it.
+#[derive(Clone, Debug)]
+struct Trace(Arc<Counters>);
+
+impl Tracing for Trace {
+    fn on_connected(&self) {
+        self.0.opened();
+    }
+
+    fn on_disconnected(&self) {
+        self.0.closed();
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Tracing> {
+        Box::new(self.clone())
+    }
+}

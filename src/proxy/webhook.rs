@@ -1,0 +1,137 @@
+//! A webhook that a deduplication rule claims: body whole, events identified, claimed, forwarded, settled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::Session;
+
+use super::body::{self, Body};
+use super::client::Client;
+use super::ctx::{Ctx, DedupMark, DedupStory};
+use super::exchange::Call;
+use super::heads::{self, Purpose};
+use super::respond::{self, Refusal};
+use super::service::Edge;
+use crate::dedup::{self, SkipReason};
+use crate::engine::{Identified, Rule, identify};
+use crate::flow::budget::Share;
+use crate::flow::send::{End, Sent, send};
+use crate::flow::webhook::{Admission, Admitted, admit};
+use crate::store::claims::Claim;
+use crate::telemetry::record::{DedupResult, Outcome, Source};
+
+/// The answer to a duplicate: the contract of the platform's own code.
+const DUPLICATE: &[u8] = br#"{"success":true,"duplicate":true}"#;
+
+/// Answers a webhook. `Ok(false)`: nothing was read, Pingora streams it.
+///
+/// # Errors
+/// The caller left, or the function's answer broke off after its head.
+pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc<Rule<dedup::Settings>>) -> Result<bool> {
+    let limits = &edge.shared.limits;
+    let (body, share) = match body::read(session, limits.body, limits.body_timeout, &edge.shared.bodies).await? {
+        Body::Whole(body, share) => (body, share),
+        Body::NoRoom => {
+            skip(ctx, SkipReason::BodyBudget);
+            return Ok(false);
+        }
+        Body::Refused(refusal) => return respond::refuse(session, ctx, refusal).await,
+    };
+    ctx.story.bytes_in = body.iter().map(|b| b.len() as u64).sum();
+    let claim = match identify(&rule.settings, &edge.way.name, &ctx.line.function, &body) {
+        Identified::Skip(reason) => {
+            skip(ctx, reason);
+            None
+        }
+        Identified::Events { keys, idless } => {
+            let admitted = admit(&*edge.shared.claims, &edge.shared.clock, &rule.settings, &keys, idless).await;
+            match note(ctx, admitted, keys.len()) {
+                Ok(claim) => Some(claim),
+                Err(Some(refusal)) => return respond::refuse(session, ctx, refusal).await,
+                Err(None) => return respond::json(session, &ctx.marks, 200, Bytes::from_static(DUPLICATE), None).await,
+            }
+        }
+    };
+    forward(edge, session, ctx, (body, share), claim).await
+}
+
+/// Notes that the request goes on without deduplication.
+pub fn skip(ctx: &mut Ctx, reason: SkipReason) {
+    ctx.marks.dedup = Some(DedupMark::Skipped(reason));
+    ctx.story.outcome = Outcome::Skipped;
+    ctx.story.reason = Some(reason.as_str());
+    ctx.story.dedup = Some(DedupStory::of(DedupResult::Skipped, 0));
+    if let Some(story) = &mut ctx.story.dedup {
+        story.skipped = Some(reason.as_str());
+    }
+}
+
+/// Notes the admission. `Err(None)`: answer as a duplicate.
+fn note(ctx: &mut Ctx, admitted: Admitted, ids: usize) -> Result<Claim, Option<Refusal>> {
+    let ids = u32::try_from(ids).unwrap_or(u32::MAX);
+    let (mark, outcome, result, new) = match &admitted.admission {
+        Admission::Forward(claim) if claim.repeated() == 0 => (Some(DedupMark::New), Outcome::New, DedupResult::New, ids),
+        Admission::Forward(claim) => {
+            (Some(DedupMark::Partial), Outcome::Partial, DedupResult::Partial, u32::try_from(claim.fresh()).unwrap_or(u32::MAX))
+        }
+        Admission::Duplicate { .. } => (Some(DedupMark::Duplicate), Outcome::Duplicate, DedupResult::Duplicate, 0),
+        Admission::Joined { .. } => (Some(DedupMark::Joined), Outcome::Joined, DedupResult::Joined, 0),
+        Admission::TimedOut | Admission::Crowded => (None, Outcome::Shed, DedupResult::Timeout, 0),
+    };
+    ctx.marks.dedup = mark;
+    ctx.story.outcome = outcome;
+    ctx.story.dedup = Some(DedupStory { new, repeated: ids - new, waited: admitted.waited, ..DedupStory::of(result, ids) });
+    match admitted.admission {
+        Admission::Forward(claim) => Ok(claim),
+        Admission::Duplicate { age } | Admission::Joined { age } => {
+            ctx.story.source = Source::Dedup;
+            ctx.story.age = Some(age);
+            Err(None)
+        }
+        Admission::TimedOut => Err(Some(Refusal::WaitTimeout)),
+        Admission::Crowded => Err(Some(Refusal::Crowded)),
+    }
+}
+
+async fn forward(
+    edge: &Edge,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    (body, share): (Vec<Bytes>, Share),
+    claim: Option<Claim>,
+) -> Result<bool> {
+    let length = usize::try_from(ctx.story.bytes_in).unwrap_or(usize::MAX);
+    let head = heads::exchange_head(session.req_header(), length, &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
+    let call = Call { head, body, share: Some(share) };
+    let clock = edge.shared.clock.clone();
+    // any other status, and no answer at all, drops the claim: the next copy is forwarded
+    let settle = move |status: u16| {
+        if let (200..=299, Some(claim)) = (status, claim) {
+            claim.accept(clock.now());
+        }
+    };
+    let sent = send(&edge.way, call, &mut Client { session, marks: &ctx.marks }, settle).await;
+    finish(session, ctx, sent).await
+}
+
+/// Ends a request that [`send`] served.
+///
+/// # Errors
+/// As [`answer`].
+pub async fn finish(session: &mut Session, ctx: &mut Ctx, sent: Sent) -> Result<bool> {
+    ctx.story.upstream = sent.exchanged;
+    match sent.end {
+        End::Whole => {
+            session.write_response_body(None, true).await?;
+            Ok(true)
+        }
+        End::NoAnswer(cause) => respond::refuse(session, ctx, Refusal::Upstream(cause)).await,
+        // never `Ok(true)` here: Pingora would complete the broken body with its last chunk
+        End::Cut(cause) => {
+            ctx.story.error = Some(cause.as_str());
+            Err(Error::explain(ErrorType::ConnectionClosed, "the function's answer broke off").into_up())
+        }
+        End::CallerGone => Err(Error::explain(ErrorType::WriteError, "the caller left").into_down()),
+    }
+}

@@ -1,0 +1,9 @@
+//! PURE vocabulary of the rules: the facts of a request, its normalised path, the name of its function, and matchers over them.
+
+pub mod facts;
+pub mod function;
+pub mod matcher;
+pub mod path;
+
+pub use facts::Facts;
+pub use matcher::{Matcher, Pattern};

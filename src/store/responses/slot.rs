@@ -1,0 +1,146 @@
+//! What is stored under one primary key: up to 16 variants, newest first, and perhaps a pass marker. Never changed in
+//! place; a reader keeps the one it got.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use http::HeaderMap;
+
+use super::Evicted;
+use crate::cache::{CacheKey, Entry};
+
+/// Variants of one key; beyond them the one used least recently goes.
+const MAX_VARIANTS: usize = 16;
+/// What a slot without entries weighs: it holds a pass marker.
+const MARKER: u64 = 200;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Slot {
+    rule: Arc<str>,
+    variants: Vec<Variant>,
+    pass_until: Option<Instant>,
+    /// Of its entries, or of the marker.
+    weight: u64,
+}
+
+#[derive(Debug)]
+struct Variant {
+    entry: Arc<Entry>,
+    /// The tick of its last use.
+    used: AtomicU64,
+}
+
+/// How many entries a change lost, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// Why `entries` went.
+    pub reason: Evicted,
+    /// Entries gone for that reason.
+    pub entries: u64,
+    /// Entries gone because there were too many variants.
+    pub crowded: u64,
+}
+
+impl Slot {
+    fn new(rule: Arc<str>, variants: Vec<Variant>, pass_until: Option<Instant>) -> Self {
+        let weight = if variants.is_empty() { MARKER } else { weight_of(&variants) };
+        Self { rule, variants, pass_until, weight }
+    }
+
+    /// `old` with a new entry in front, in place of those with the same selecting fields; no marker. The variants weigh
+    /// at most `limit`.
+    pub fn with(old: Option<&Self>, entry: Arc<Entry>, limit: u64) -> (Self, Lost) {
+        let kept = old.into_iter().flat_map(|slot| &slot.variants).filter(|v| v.entry.selecting() != entry.selecting());
+        let mut variants: Vec<_> = kept.map(Variant::copy).collect();
+        let entries = old.map_or(0, Self::len) - variants.len() as u64;
+        let before = variants.len();
+        let mut room = limit.saturating_sub(entry.weight());
+        while variants.len() >= MAX_VARIANTS || weight_of(&variants) > room {
+            let idle = (0..variants.len()).rev().min_by_key(|at| variants[*at].used.load(Relaxed));
+            let Some(idle) = idle else { break };
+            variants.remove(idle);
+        }
+        room = room.saturating_sub(weight_of(&variants));
+        debug_assert!(room <= limit, "the variants stay below the limit");
+        let crowded = (before - variants.len()) as u64;
+        let newest = variants.iter().map(|v| v.used.load(Relaxed)).max().unwrap_or(0);
+        let rule = Arc::clone(entry.rule());
+        variants.insert(0, Variant { entry, used: AtomicU64::new(newest) });
+        (Self::new(rule, variants, None), Lost { reason: Evicted::Replaced, entries, crowded })
+    }
+
+    /// `old` with a marker.
+    pub fn passing(old: Option<&Self>, rule: &Arc<str>, until: Instant) -> (Self, Lost) {
+        let variants = old.into_iter().flat_map(|slot| &slot.variants).map(Variant::copy).collect();
+        (Self::new(Arc::clone(rule), variants, Some(until)), Lost { reason: Evicted::Replaced, entries: 0, crowded: 0 })
+    }
+
+    /// Nothing.
+    pub fn emptied(&self) -> (Self, Lost) {
+        (Self::new(Arc::clone(&self.rule), Vec::new(), None), Lost { reason: Evicted::Replaced, entries: self.len(), crowded: 0 })
+    }
+
+    /// Without its dead entries, and without a marker that is over.
+    pub fn swept(&self, now: Instant, is_dead: impl Fn(&Entry) -> bool) -> (Self, Lost) {
+        let variants: Vec<_> = self.variants.iter().filter(|v| !is_dead(&v.entry)).map(Variant::copy).collect();
+        let entries = self.len() - variants.len() as u64;
+        let pass_until = self.pass_until.filter(|until| now < *until);
+        (Self::new(Arc::clone(&self.rule), variants, pass_until), Lost { reason: Evicted::Expired, entries, crowded: 0 })
+    }
+
+    /// Whether [`Self::swept`] would drop anything.
+    pub fn needs_sweep(&self, now: Instant, is_dead: impl Fn(&Entry) -> bool) -> bool {
+        self.pass_until.is_some_and(|until| until <= now) || self.variants.iter().any(|v| is_dead(&v.entry))
+    }
+
+    /// The newest entry that answers a request.
+    pub fn find(&self, headers: &HeaderMap, tick: &AtomicU64) -> Option<Arc<Entry>> {
+        let variant = self.variants.iter().find(|v| v.entry.selecting().matches(headers))?;
+        if self.variants.len() > 1 {
+            variant.used.store(tick.fetch_add(1, Relaxed), Relaxed);
+        }
+        Some(Arc::clone(&variant.entry))
+    }
+
+    /// The newest entry.
+    pub fn newest(&self) -> Option<&Entry> {
+        self.variants.first().map(|v| &*v.entry)
+    }
+
+    /// Whether a pass marker is in force.
+    pub fn is_passing(&self, now: Instant) -> bool {
+        self.pass_until.is_some_and(|until| now < until)
+    }
+
+    /// Name of the rule its key belongs to.
+    pub const fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    /// How many entries it has.
+    pub const fn len(&self) -> u64 {
+        self.variants.len() as u64
+    }
+
+    /// Whether it holds neither entry nor marker.
+    pub const fn is_empty(&self) -> bool {
+        self.variants.is_empty() && self.pass_until.is_none()
+    }
+
+    /// Bytes it costs with its key.
+    pub fn weight(&self, key: &CacheKey) -> u64 {
+        self.weight + key.len() as u64
+    }
+}
+
+impl Variant {
+    fn copy(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), used: AtomicU64::new(self.used.load(Relaxed)) }
+    }
+}
+
+fn weight_of(variants: &[Variant]) -> u64 {
+    variants.iter().map(|v| v.entry.weight()).sum()
+}

@@ -1,0 +1,124 @@
+//! The metrics that requests move: one struct, whose doc comments are the HELP texts. What is read only when somebody
+//! asks (pools, sizes, the process) is in [`super::prometheus_text`].
+
+use prometheus::core::Collector;
+use prometheus::{CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Buckets of latencies, in seconds.
+pub const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Buckets of what the sidecar adds, in seconds.
+pub const OVERHEAD: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
+
+/// What every metric of this program is called first.
+pub const PREFIX: &str = "edge_sidecar_";
+
+struct Spec {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    buckets: &'static [f64],
+}
+
+impl Spec {
+    fn opts(&self) -> Opts {
+        Opts::new(format!("{PREFIX}{}", self.name), self.help.trim())
+    }
+}
+
+trait Family: Collector + Clone + Sized + 'static {
+    fn create(spec: &Spec) -> prometheus::Result<Self>;
+}
+
+impl Family for IntCounterVec {
+    fn create(spec: &Spec) -> prometheus::Result<Self> {
+        Self::new(spec.opts(), spec.labels)
+    }
+}
+
+impl Family for CounterVec {
+    fn create(spec: &Spec) -> prometheus::Result<Self> {
+        Self::new(spec.opts(), spec.labels)
+    }
+}
+
+impl Family for IntGauge {
+    fn create(spec: &Spec) -> prometheus::Result<Self> {
+        Self::with_opts(spec.opts())
+    }
+}
+
+impl Family for HistogramVec {
+    fn create(spec: &Spec) -> prometheus::Result<Self> {
+        Self::new(HistogramOpts::from(spec.opts()).buckets(spec.buckets.to_vec()), spec.labels)
+    }
+}
+
+impl Family for Histogram {
+    fn create(spec: &Spec) -> prometheus::Result<Self> {
+        Self::with_opts(HistogramOpts::from(spec.opts()).buckets(spec.buckets.to_vec()))
+    }
+}
+
+macro_rules! families {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $labels:tt $buckets:ident;)+) => {
+        /// Every metric that requests move.
+        #[derive(Debug)]
+        pub struct Families { $($(#[doc = $help])+ pub $field: $kind,)+ }
+
+        impl Families {
+            /// Creates and registers them.
+            #[must_use]
+            pub fn new(registry: &Registry) -> Self {
+                Self { $($field: register(registry, &Spec { name: $name, help: concat!($($help),+), labels: &$labels, buckets:
+    /// $buckets }),)+ }
+            }
+        }
+    };
+}
+
+fn register<F: Family>(registry: &Registry, spec: &Spec) -> F {
+    let family = F::create(spec).expect("names and labels are constants of the right form");
+    registry.register(Box::new(family.clone())).expect("each name is used once");
+    family
+}
+
+families! {
+    /// Requests answered, by function, status (0 = the caller left before an answer) and outcome.
+    /// What a function has beyond 14 pairs of the two is counted under function other by class, such as 5xx.
+    requests: IntCounterVec = "requests_total" ["function", "code", "outcome"] LATENCY;
+    /// Time from a request's head to the last byte of its answer, by function and by who made the answer.
+    request_duration: HistogramVec = "request_duration_seconds" ["function", "source"] LATENCY;
+    /// Time from the start of a call of the function, connecting and further attempts included, to the last byte of its answer.
+    upstream_duration: HistogramVec = "upstream_duration_seconds" ["function"] LATENCY;
+    /// Time of a request that neither the function nor a copy in flight took, the caller's sending and reading included.
+    overhead: Histogram = "proxy_overhead_seconds" [] OVERHEAD;
+    /// Requests being answered now.
+    in_flight: IntGauge = "requests_in_flight" [] LATENCY;
+    /// Bytes of request bodies received.
+    request_bytes: IntCounterVec = "request_bytes_total" ["function"] LATENCY;
+    /// Bytes of answers' bodies sent.
+    response_bytes: IntCounterVec = "response_bytes_total" ["function"] LATENCY;
+    /// Requests that took longer than their slow rule allows.
+    slow: IntCounterVec = "requests_slow_total" ["function"] LATENCY;
+    /// Requests refused with 503 because a limit was reached, by limit.
+    shed: IntCounterVec = "requests_shed_total" ["reason"] LATENCY;
+    /// Look-ups in the cache. The hit rate is (hit + coalesced) / all; a bypass is no look-up.
+    cache_lookups: IntCounterVec = "cache_lookups_total" ["rule", "result"] LATENCY;
+    /// Requests that a cache rule matched but that were not looked up, by reason.
+    cache_bypass: IntCounterVec = "cache_bypass_total" ["rule", "reason"] LATENCY;
+    /// Answers fetched after a miss and not stored, by reason.
+    cache_not_stored: IntCounterVec = "cache_not_stored_total" ["rule", "reason"] LATENCY;
+    /// Estimated time functions did not have to spend: for each hit and coalesced answer, the mean time of the rule's misses so far.
+    cache_saved: CounterVec = "cache_saved_upstream_seconds_total" ["rule"] LATENCY;
+    /// Events in the webhooks of a deduplication rule: new, duplicate (accepted before), joined (accepted while the copy waited)
+    /// or timeout (waited in vain, answered 503).
+    dedup_messages: IntCounterVec = "dedup_messages_total" ["rule", "result"] LATENCY;
+    /// Requests that a deduplication rule matched, by result.
+    dedup_requests: IntCounterVec = "dedup_requests_total" ["rule", "result"] LATENCY;
+    /// Requests that a deduplication rule matched and that were forwarded without it, by reason.
+    dedup_skipped: IntCounterVec = "dedup_skipped_total" ["rule", "reason"] LATENCY;
+    /// Time to open a connection to the upstream, TLS included; kept connections do not count.
+    connect_duration: HistogramVec = "upstream_connect_duration_seconds" ["upstream"] LATENCY;
+    /// Requests for which a cache or deduplication rule decided.
+    rule_matches: IntCounterVec = "rule_matches_total" ["rule"] LATENCY;
+}

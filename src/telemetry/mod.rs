@@ -1,0 +1,222 @@
+//! Signals: metrics in two forms, the health of the functions, the access log.
+//!
+//! [`Metrics::record`] takes one [`Finished`] for each answer and moves everything at once: counters and histograms
+//! ([`families`]: doc comment = HELP), quantiles ([`latency`]), the window of the health ([`health`]), the log ([`log`]). What the
+//! other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what only a caller chose.
+
+pub mod escape;
+pub mod families;
+pub mod functions;
+pub mod health;
+pub mod json;
+pub mod latency;
+pub mod line;
+pub mod log;
+pub mod process;
+pub mod prometheus_text;
+pub mod readings;
+pub mod record;
+pub mod report;
+pub mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::prometheus::{IntGauge, Registry};
+
+pub use self::health::Health;
+pub use self::log::AccessLog;
+pub use self::readings::Readings;
+pub use self::record::{CacheRecord, DedupRecord, DedupResult, Exchanged, Finished, LookupResult, Outcome, ShedReason, Source};
+
+use self::families::Families;
+use self::functions::Functions;
+use self::health::Window;
+use self::latency::Windows;
+use self::process::Process;
+use self::prometheus_text::Scrape;
+use self::readings::CacheUsage;
+use self::rules::Rules;
+use crate::clock::Clock;
+use crate::engine::{RuleSet, Section};
+
+/// Version of this program, as the metrics tell it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that is measured in one process.
+pub struct Metrics {
+    registry: Registry,
+    families: Arc<Families>,
+    functions: Functions,
+    rules: Rules,
+    /// Latency of the calls of functions, and what the sidecar added.
+    calls: Mutex<(Windows, Windows)>,
+    health: Mutex<Window>,
+    log: Option<AccessLog>,
+    readings: Box<dyn Fn() -> Readings + Send + Sync>,
+    clock: Clock,
+    start: Instant,
+}
+
+impl Metrics {
+    /// Nothing counted yet. `readings` is asked at each scrape; without a `log` no access lines are written.
+    #[must_use]
+    pub fn new(readings: Box<dyn Fn() -> Readings + Send + Sync>, clock: Clock, log: Option<AccessLog>) -> Self {
+        let (registry, start) = (Registry::new(), clock.now());
+        let families = Arc::new(Families::new(&registry));
+        for reason in ShedReason::ALL {
+            families.shed.with_label_values(&[reason.as_str()]);
+        }
+        Self {
+            functions: Functions::new(Arc::clone(&families), start),
+            rules: Rules::new(Arc::clone(&families)),
+            calls: Mutex::new((Windows::new(start), Windows::new(start))),
+            health: Mutex::new(Window::new(RuleSet::default().health, start)),
+            registry,
+            families,
+            log,
+            readings,
+            clock,
+            start,
+        }
+    }
+
+    /// Creates the series of these rules, admits the functions they spell out and judges health by their limits. To be
+    /// called before the rules come into force, at the start and after each reload.
+    pub fn prepare(&self, rules: &RuleSet) {
+        self.rules.prepare(rules);
+        let slow = rules.slow.iter().map(|s| &s.matcher);
+        for matcher in matchers(&rules.cache).chain(matchers(&rules.dedup)).chain(slow) {
+            if let Some(name) = matcher.function.as_ref().map(crate::rules::Pattern::as_str)
+                && !name.contains(['*', '?', '[', ']', '{', '}', '\\'])
+            {
+                self.functions.admit(name);
+            }
+        }
+        lock(&self.health).set(rules.health.clone(), self.clock.now());
+    }
+
+    /// A request begins; it is in flight until the value is dropped.
+    pub fn begin(&self) -> InFlight {
+        self.families.in_flight.inc();
+        InFlight(self.families.in_flight.clone())
+    }
+
+    /// A limit made the sidecar refuse a request. [`Metrics::record`] does not count this, as it knows no limits.
+    pub fn shed(&self, reason: ShedReason) {
+        self.families.shed.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// Counts one finished request and writes its log line.
+    pub fn record(&self, done: &Finished<'_>) {
+        let now = self.clock.now();
+        self.functions.record(now, done);
+        self.rules.record(done);
+        let overhead = done.overhead();
+        if let Some(overhead) = overhead {
+            self.families.overhead.observe(overhead.as_secs_f64());
+        }
+        if let Some(call) = done.upstream
+            && let Some(connect) = call.connect
+        {
+            self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
+        }
+        self.record_calls(now, done.upstream.map(|call| call.total), overhead);
+        lock(&self.health).record(now, done);
+        if let Some(log) = &self.log {
+            log.write(self.clock.wall(), done);
+        }
+    }
+
+    fn record_calls(&self, now: Instant, call: Option<Duration>, overhead: Option<Duration>) {
+        let mut calls = lock(&self.calls);
+        if let Some(call) = call {
+            calls.0.record(now, call);
+        }
+        if let Some(overhead) = overhead {
+            calls.1.record(now, overhead);
+        }
+    }
+
+    /// The access log, to be closed at the end.
+    #[must_use]
+    pub fn log(&self) -> Option<&AccessLog> {
+        self.log.as_ref()
+    }
+
+    /// How the functions are.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        lock(&self.health).judge(self.clock.now(), self.clock.wall())
+    }
+
+    /// The Prometheus text.
+    #[must_use]
+    pub fn prometheus(&self) -> String {
+        let mut readings = (self.readings)();
+        for (rule, _) in self.rules.cache() {
+            if readings.cache.rules.iter().all(|usage| usage.rule != rule) {
+                readings.cache.rules.push(CacheUsage { rule, entries: 0, bytes: 0, evictions: 0 });
+            }
+        }
+        for pool in &readings.pools {
+            self.families.connect_duration.with_label_values(&[&*pool.upstream]);
+        }
+        let (process, health) = (Process::read(), self.health());
+        let log_lines_dropped = self.log.as_ref().map_or(0, AccessLog::dropped);
+        let scrape = Scrape { readings: &readings, process: &process, health: &health, log_lines_dropped, version: VERSION };
+        prometheus_text::render(self.registry.gather(), &scrape)
+    }
+
+    /// The JSON document.
+    #[must_use]
+    pub fn json(&self) -> json::Document {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let (upstream, overhead) = {
+            let mut calls = lock(&self.calls);
+            (calls.0.summary(now), calls.1.summary(now))
+        };
+        report::document(&report::Sources {
+            functions: &self.functions,
+            rules: &self.rules,
+            readings: &(self.readings)(),
+            process: &Process::read(),
+            in_flight: u64::try_from(self.families.in_flight.get()).unwrap_or_default(),
+            start: self.start,
+            version: VERSION,
+            upstream,
+            overhead,
+            now,
+            wall,
+        })
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+#[must_use = "the request counts as answered when this is dropped"]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn matchers<S>(section: &Section<S>) -> impl Iterator<Item = &crate::rules::Matcher> {
+    section.include.iter().map(|r| &r.matcher).chain(section.exclude.iter().map(|e| &e.matcher))
+}
+
+/// Locks for a few dozen instructions. What is inside stays whole even if a holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

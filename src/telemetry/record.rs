@@ -1,0 +1,283 @@
+//! What the data path tells about a request: one [`Finished`] for each answer, with the closed words of its outcome.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A closed list of words: one enum for label, JSON key and log field, so that they cannot drift apart.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every word, in the order of declaration, for series that start at zero.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// What became of a request (interface.md 5). Every answer has exactly one.
+    Outcome {
+        /// Passed to the function; no rule of the cache or of deduplication decided about it.
+        Forwarded = "forwarded",
+        /// Answered from the cache.
+        Hit = "hit",
+        /// Looked up, not found, answered by a function's fresh answer: its own or, coalesced, another request's.
+        Miss = "miss",
+        /// A cache rule matched, but the request may not be looked up.
+        Bypass = "bypass",
+        /// A webhook whose events are all new.
+        New = "new",
+        /// A webhook whose events were all accepted before.
+        Duplicate = "duplicate",
+        /// A webhook that waited for the copy in flight, which was accepted.
+        Joined = "joined",
+        /// A webhook with old and new events.
+        Partial = "partial",
+        /// A webhook forwarded without deduplication.
+        Skipped = "skipped",
+        /// Refused for what the request is (4xx made here).
+        Refused = "refused",
+        /// Refused for load, or because waiting took too long (503 made here).
+        Shed = "shed",
+        /// The function gave no answer (502, 503 or 504 made here), or the caller left before one.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// Who made the answer.
+    Source {
+        /// The function.
+        Upstream = "upstream",
+        /// A stored answer.
+        Cache = "cache",
+        /// Deduplication: the answer to a duplicate.
+        Dedup = "dedup",
+        /// The sidecar itself: errors.
+        Sidecar = "sidecar",
+    }
+}
+
+words! {
+    /// How a look-up in the cache ended.
+    LookupResult {
+        /// A fresh entry answered.
+        Hit = "hit",
+        /// None; this request fetched.
+        Miss = "miss",
+        /// None; the answer that another request was fetching answered this one too.
+        Coalesced = "coalesced",
+        /// Not looked up. Counted by `cache_bypass_total`, not as a look-up.
+        Bypass = "bypass",
+    }
+}
+
+words! {
+    /// What deduplication said about a request.
+    DedupResult {
+        /// All events new.
+        New = "new",
+        /// All accepted before.
+        Duplicate = "duplicate",
+        /// Waited for the copy in flight, which was accepted.
+        Joined = "joined",
+        /// Some old, some new.
+        Partial = "partial",
+        /// Forwarded without deduplication.
+        Skipped = "skipped",
+        /// Waited for the copy in flight in vain: 503.
+        Timeout = "timeout",
+    }
+}
+
+words! {
+    /// Which limit shed a request.
+    ShedReason {
+        /// `limits.in_flight`.
+        InFlight = "in_flight",
+        /// `limits.in_flight_per_function`.
+        FunctionInFlight = "in_flight_per_function",
+        /// `pool.max_in_use` of the upstream.
+        UpstreamBusy = "upstream_busy",
+        /// `wait_timeout` of a deduplication rule.
+        WaitTimeout = "wait_timeout",
+    }
+}
+
+/// One finished downstream request. Borrowed: recording it copies nothing but the log line.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'a> {
+    /// `X-Request-Id` of the answer.
+    pub request_id: &'a str,
+    /// Trace id of `traceparent`.
+    pub trace_id: Option<&'a str>,
+    /// Request method.
+    pub method: &'a str,
+    /// Raw path, without the query.
+    pub path: &'a str,
+    /// Name of the function; may be empty.
+    pub function: &'a str,
+    /// Status sent; 0 = the caller was gone before an answer.
+    pub status: u16,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// Who made the answer.
+    pub source: Source,
+    /// The closed reason of the outcome. Without one, the log line takes the reason of the cache or of deduplication.
+    pub reason: Option<&'static str>,
+    /// The closed code of an error.
+    pub error: Option<&'static str>,
+    /// Age of a stored answer.
+    pub age: Option<Duration>,
+    /// What the cache did, where one of its rules matched.
+    pub cache: Option<CacheRecord<'a>>,
+    /// What deduplication did, where one of its rules matched.
+    pub dedup: Option<DedupRecord<'a>>,
+    /// The call of the function, where one was made.
+    pub upstream: Option<&'a Exchanged>,
+    /// From the request's head to the last byte of the answer.
+    pub duration: Duration,
+    /// A request that takes longer is slow.
+    pub slow_after: Duration,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// Generation of the rules it ran on.
+    pub generation: u64,
+}
+
+/// The cache's part of [`Finished`].
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRecord<'a> {
+    /// Name of the rule.
+    pub rule: &'a str,
+    /// How the look-up ended.
+    pub result: LookupResult,
+    /// Why there was none.
+    pub bypass: Option<&'static str>,
+    /// Why the answer of a miss was not stored.
+    pub not_stored: Option<&'static str>,
+}
+
+/// Deduplication's part of [`Finished`]. Only counts: no id, hashed or not, comes here.
+#[derive(Clone, Copy, Debug)]
+pub struct DedupRecord<'a> {
+    /// Name of the rule.
+    pub rule: &'a str,
+    /// What it said.
+    pub result: DedupResult,
+    /// Why the request was not deduplicated.
+    pub skipped: Option<&'static str>,
+    /// Events in the body.
+    pub ids: u32,
+    /// Of these, seen for the first time.
+    pub new: u32,
+    /// Of these, accepted before.
+    pub repeated: u32,
+    /// How long the request waited for a copy in flight.
+    pub waited: Duration,
+}
+
+/// One call of a function.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// Name of the upstream.
+    pub upstream: Arc<str>,
+    /// The address that was called; `None` if no connection came about or it is no internet address.
+    pub address: Option<SocketAddr>,
+    /// The function's status; 0 = no answer.
+    pub status: u16,
+    /// Time to connect; only for a new connection.
+    pub connect: Option<Duration>,
+    /// From the start of the call to the answer's head; `total` if there was none.
+    pub first_byte: Duration,
+    /// From the start of the call, connecting and further attempts included, to the last byte of the answer.
+    pub total: Duration,
+    /// Whether a kept connection was used.
+    pub reused: bool,
+    /// Further attempts after the first.
+    pub retries: u32,
+}
+
+impl Finished<'_> {
+    /// Whether it took longer than its rule allows.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.duration > self.slow_after
+    }
+
+    /// Time from the request's head to the answer's: a stream that stays open for minutes is not slow to answer.
+    #[must_use]
+    pub fn until_head(&self) -> Duration {
+        let body = self.upstream.map_or(Duration::ZERO, |u| u.total.saturating_sub(u.first_byte));
+        self.duration.saturating_sub(body)
+    }
+
+    /// Time that neither the function nor a copy in flight took: what the sidecar, and the caller's sending and reading,
+    /// added. `None` for an answer that waited for another request's fetch, where that time is not known apart.
+    #[must_use]
+    pub fn overhead(&self) -> Option<Duration> {
+        let apart = self.upstream.is_some() || self.cache.is_none_or(|c| c.result != LookupResult::Coalesced);
+        let elsewhere = self.upstream.map_or(Duration::ZERO, |u| u.total) + self.dedup.map_or(Duration::ZERO, |d| d.waited);
+        apart.then(|| self.duration.saturating_sub(elsewhere))
+    }
+}
+
+#[cfg(test)]
+pub mod tests_support {
+    //! A request to start from in tests.
+
+    use super::*;
+
+    /// A forwarded GET that was answered 200 after 12 ms.
+    #[must_use]
+    pub fn finished() -> Finished<'static> {
+        Finished {
+            request_id: "req-1",
+            trace_id: None,
+            method: "GET",
+            path: "/functions/v1/profile/me",
+            function: "profile",
+            status: 200,
+            outcome: Outcome::Forwarded,
+            source: Source::Upstream,
+            reason: None,
+            error: None,
+            age: None,
+            cache: None,
+            dedup: None,
+            upstream: None,
+            duration: Duration::from_millis(12),
+            slow_after: Duration::from_secs(1),
+            bytes_in: 0,
+            bytes_out: 40,
+            generation: 1,
+        }
+    }
+
+    /// A call of the function that took 10 ms, 8 of them to the head, over a kept connection.
+    #[must_use]
+    pub fn exchanged() -> Exchanged {
+        Exchanged {
+            upstream: "functions".into(),
+            address: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            status: 200,
+            connect: None,
+            first_byte: Duration::from_millis(8),
+            total: Duration::from_millis(10),
+            reused: true,
+            retries: 0,
+        }
+    }
+}
