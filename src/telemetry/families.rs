@@ -69,8 +69,10 @@ macro_rules! families {
             /// Creates and registers them.
             #[must_use]
             pub fn new(registry: &Registry) -> Self {
-                Self { $($field: register(registry, &Spec { name: $name, help: concat!($($help),+), labels: &$labels, buckets:
-    /// $buckets }),)+ }
+                Self { $($field: {
+                    let help = concat!($($help),+);
+                    register(registry, &Spec { name: $name, help, labels: &$labels, buckets: $buckets })
+                },)+ }
             }
         }
     };

@@ -1,0 +1,106 @@
+//! The `edge-sidecar` command, as a user starts it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::client::{get, send};
+use super::{free_port, until};
+
+/// The command, without any variable of the test's own environment that it reads.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge-sidecar"));
+    command.args(args).env("NO_COLOR", "1");
+    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("EDGE_SIDECAR_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs it to its end.
+pub fn output(args: &[&str]) -> Output {
+    command(args).output().expect("the command runs")
+}
+
+/// A running `edge-sidecar run`; it is killed when dropped.
+pub struct Process {
+    /// The process.
+    pub child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its admin address.
+    pub admin: SocketAddr,
+    lines: Arc<Mutex<Vec<String>>>,
+    _folder: TempDir,
+}
+
+impl Process {
+    /// Starts it in front of a URL with further arguments, and waits until it is ready.
+    pub async fn start(upstream: &str, args: &[&str]) -> Self {
+        let process = Self::spawn(upstream, args);
+        process.until_ready().await;
+        process
+    }
+
+    /// Starts it.
+    pub fn spawn(upstream: &str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (address, admin, socket) = (loopback(free_port()), loopback(free_port()), folder.path().join("admin.sock"));
+        let mut command = command(&["run", "--upstream", upstream]);
+        command.args(["--listen", &address.to_string(), "--admin-address", &admin.to_string()]);
+        command.arg("--admin-socket").arg(&socket).args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("the command starts");
+        let (lines, out) = (Arc::<Mutex<Vec<String>>>::default(), child.stdout.take().expect("piped"));
+        let kept = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).for_each(|l| kept.lock().expect("no panic while held").push(l));
+        });
+        Self { child, address, admin, lines, _folder: folder }
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn until_ready(&self) {
+        let request = get("/readyz").header("connection", "close");
+        let ready = async || {
+            tokio::net::TcpStream::connect(self.admin).await.ok()?;
+            (send(self.admin, &request).await.status == 200).then_some(())
+        };
+        until("/readyz answers 200", ready).await;
+    }
+
+    /// Its lines on standard output so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic while held").clone()
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success(), "signal {name}");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = std::sync::Mutex::new(&mut self.child);
+        until("the process ends", async || child.lock().expect("no panic while held").try_wait().expect("a child of ours")).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Replaces a file as `mv` does.
+pub fn rename_over(file: &Path, text: &str) {
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, text).expect("writable");
+    std::fs::rename(fresh, file).expect("renamed");
+}
