@@ -72,8 +72,9 @@ def status_of(port: int, path: str) -> int | None:
 class Child:
     """A process with its own log file, in a session of its own, so that Ctrl-C reaches it through us alone."""
 
-    def __init__(self, name: str, command: list, log: Path, env: dict[str, str] | None = None):
+    def __init__(self, name: str, command: list, log: Path, env: dict[str, str] | None = None, stop: signal.Signals = signal.SIGTERM):
         self.name = name
+        self.stop = stop
         self.log = log
         try:
             with log.open("wb") as out:
@@ -114,10 +115,10 @@ class Child:
 
     def terminate(self) -> None:
         if not self.has_ended():
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(self.stop)
 
     def end(self, seconds: float = 40) -> int:
-        """SIGTERM, and SIGKILL when that did not end it in time. Answers the exit code."""
+        """Its signal to stop, and SIGKILL when that did not end it in time. Answers the exit code."""
         self.terminate()
         try:
             return self.process.wait(seconds)
@@ -138,14 +139,15 @@ def functions(port: int, log: Path, pin: Sequence[str] = ()) -> Child:
 
 
 def sidecar(
-    config: Path, upstream: int, port: int, admin: int, run_dir: Path, env: dict[str, str] | None = None, pin: Sequence[str] = ()
+    config: Path, upstream: int, port: int, admin: int, run_dir: Path, pin: Sequence[str] = ()
 ) -> Child:
     """The sidecar in front of the port `upstream`; it is ready when this returns. Log and admin socket are in `run_dir`."""
     # Relative, because the path of a Unix socket has room for 107 bytes.
     admin_socket = (run_dir / "admin.sock").relative_to(ROOT)
     command = [*pin, sidecar_binary(), "run", "--config", config, "--upstream", f"http://{HOST}:{upstream}"]
-    command += ["--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}", "--admin-socket", admin_socket]
-    child = Child("sidecar", command, run_dir / "sidecar.log", env)
+    command += ["--listen", f"{HOST}:{port}", "--admin-address", f"{HOST}:{admin}", "--admin-socket", admin_socket]
+    # SIGINT: it finishes what runs, but need not tell anybody first that it goes away.
+    child = Child("sidecar", command, run_dir / "sidecar.log", stop=signal.SIGINT)
     try:
         child.wait_until(admin, "/readyz")
     except BaseException:

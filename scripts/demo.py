@@ -151,10 +151,8 @@ def start(ports: Ports, children: list[Child]) -> None:
     """The functions, then the sidecar; both answer when this returns."""
     began = time.perf_counter()
     children.append(functions(ports.FUNCTIONS_PORT, RUN / "functions.log"))
-    # Nobody routes to the demo who would first have to hear that it goes away.
-    no_wait = {"EDGE_SIDECAR_DRAIN_ANNOUNCE": "0s"}
     config = ROOT / "config" / "sidecar.yaml"
-    children.append(sidecar(config, ports.FUNCTIONS_PORT, ports.PORT, ports.ADMIN_PORT, RUN, no_wait))
+    children.append(sidecar(config, ports.FUNCTIONS_PORT, ports.PORT, ports.ADMIN_PORT, RUN))
     where = f"functions on port {ports.FUNCTIONS_PORT}, sidecar on {ports.PORT}, its admin on {ports.ADMIN_PORT}"
     say(f"{where}: ready in {time.perf_counter() - began:.2f} s\n")
 
@@ -173,7 +171,7 @@ def end(children: list[Child]) -> bool:
     """Ends the sidecar first, so that it can finish its requests. Answers whether all ended well."""
 
     def pass_on(*_: object) -> None:
-        """Another Ctrl-C: the sidecar takes a second SIGTERM as "now"."""
+        """Another Ctrl-C: the sidecar takes a second signal as "now"."""
         for child in children:
             child.terminate()
 

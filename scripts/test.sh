@@ -21,6 +21,7 @@ step() {
     exit 1
   fi
   passed=$(awk '/^test result: ok/ { n += $4 } END { if (n) print n " tests" }' "$log")
+  [ -z "$passed" ] || total=$((total + ${passed% tests}))
   printf 'ok     %-10s %7s s%s\n' "$name" "$seconds" "${passed:+   $passed}"
 }
 
@@ -28,8 +29,10 @@ functions() (
   cd tests/functions && "$DENO" fmt --check && "$DENO" lint && "$DENO" check --no-remote main.ts
 )
 
+total=0
 step format cargo fmt --check
 step functions functions
 step clippy cargo clippy --all-targets --locked -- -D warnings
 step tests cargo test --locked
 RUSTDOCFLAGS="-D warnings" step doc cargo doc --no-deps --locked
+echo "$total passed, 0 failed"

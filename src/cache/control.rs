@@ -114,7 +114,7 @@ pub fn no_cache_fields(headers: &HeaderMap) -> Vec<Vec<u8>> {
 /// The date of an answer: one `Date` line in one of the three forms.
 #[must_use]
 pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
-    single(headers, DATE).flatten().and_then(date::parse)
+    single(headers, DATE).and_then(date::parse)
 }
 
 /// `Age`: first member of the first line; anything but digits is 0 (RFC 9111 5.1).
@@ -124,16 +124,19 @@ pub fn age_of(headers: &HeaderMap) -> Duration {
     Duration::from_secs(first.and_then(|text| digits(text.trim_ascii())).unwrap_or(0))
 }
 
-/// `Some(None)` if the field has several lines: then it says nothing.
-fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Option<&[u8]>> {
+/// The value of a field that has exactly one line; several lines of a date say nothing.
+fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&[u8]> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next()?;
-    Some(lines.next().is_none().then(|| first.as_bytes()))
+    lines.next().is_none().then(|| first.as_bytes())
 }
 
 /// `Expires` minus `Date`; what is not one valid date is the past (RFC 9111 5.3).
 fn expires(headers: &HeaderMap, wall: SystemTime) -> Option<u32> {
-    let Some(expires) = single(headers, EXPIRES)?.and_then(date::parse) else { return Some(0) };
+    if !headers.contains_key(EXPIRES) {
+        return None;
+    }
+    let Some(expires) = single(headers, EXPIRES).and_then(date::parse) else { return Some(0) };
     let ahead = expires.duration_since(date_of(headers).unwrap_or(wall)).unwrap_or_default();
     Some(capped(ahead.as_secs()))
 }

@@ -158,8 +158,7 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
     if announced_length(headers).is_some_and(|length| length > max_object) {
         return Err(NotStored::TooLarge);
     }
-    let facts =
-        Facts { status: answer.status, directives, initial_age: initial_age(answer), received: answer.now, date: date_of(headers) };
+    let facts = Facts { status: answer.status, directives, initial_age: initial_age(answer), received: answer.now, date: date_of(headers) };
     if facts.initial_age >= lifetime(&facts, settings) {
         return Err(NotStored::NoFreshness);
     }

@@ -168,8 +168,8 @@ fn nominates_a_field(headers: &HeaderMap) -> bool {
     let mut options = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     options.any(|option| {
         let option = option.trim_ascii();
-        let known = |name: &&str| option.eq_ignore_ascii_case(name.as_bytes());
-        !option.is_empty() && !option.eq_ignore_ascii_case(b"close") && !HOP_BY_HOP.iter().any(|n| known(&n)) && !is_proxy_field(option)
+        let known = ["", "close"].iter().chain(&HOP_BY_HOP).any(|name| option.eq_ignore_ascii_case(name.as_bytes()));
+        !known && !is_proxy_field(option)
     })
 }
 

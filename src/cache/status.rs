@@ -186,7 +186,7 @@ mod tests {
         #[test]
         fn it_always_parses_as_a_list(lines in prop::collection::vec("[a-z;=, \"()-]{0,20}", 0..4), at: prop::sample::Index) {
             let ours = *at.get(&all());
-            let value = append(lines.iter().map(|line| line.as_bytes()), ours);
+            let value = append(lines.iter().map(String::as_bytes), ours);
             let members = structured::list(&value).expect("a structured field list");
             prop_assert_eq!(members.last().map(|m| m.value), Some(Value::Text(NAME.as_bytes())));
             prop_assert_eq!(members.iter().filter(|m| m.value == Value::Text(NAME.as_bytes())).count(), 1);

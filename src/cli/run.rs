@@ -6,16 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{PresetArg, RunArgs};
 use crate::app::{App, Parts};
 use crate::clock::Clock;
-use crate::config::sidecar::Level;
 use crate::config::{Host, Judgement, Live, Overrides, Preset, Sidecar, Watcher, builtin, judge_overrides, judge_sidecar};
 use crate::proxy::drain::Source;
+use crate::telemetry::events;
 use crate::telemetry::log::AccessLog;
 
 /// A bad file at the start (`EX_CONFIG` of sysexits.h).
@@ -119,7 +116,7 @@ fn colour() -> bool {
 
 fn serve(settings: Settings) -> Result<()> {
     let Settings { sidecar, live, rules, clock } = settings;
-    start_log(sidecar.log.level)?;
+    events::start(sidecar.log.level, clock.clone())?;
     let live = Arc::new(live);
     let log = AccessLog::start(sidecar.log, Box::new(io::stdout())).context("the access log cannot start")?;
     tracing::info!(
@@ -138,18 +135,4 @@ fn serve(settings: Settings) -> Result<()> {
     };
     app.run();
     Ok(())
-}
-
-/// Events of the process, as JSON lines on standard output beside the access lines. Pingora speaks `log`; its own reports of failed
-/// requests are left out, as each request has its line.
-fn start_log(level: Level) -> Result<()> {
-    let own = match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-    };
-    let filter = EnvFilter::new(format!("error,edge_sidecar={own},pingora_proxy=off,pingora_core=error"));
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stdout);
-    tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot start")
 }

@@ -152,14 +152,14 @@ impl Work {
                 self.live.file_differs();
                 if times == 1 {
                     let file = self.path.display();
-                    tracing::warn!(%file, reason = why.as_str(), "the rules file looks half-written, waiting for the rest");
+                    tracing::warn!(event = "reload", %file, reason = why.as_str(), "the rules file looks half-written, waiting for the rest");
                 }
             }
             Step::Missing => {
                 self.live.file_differs();
                 // many editors put the file away and write a new one: said only if it stays away
                 if times == 2 {
-                    tracing::warn!(file = %self.path.display(), "the rules file is gone or unreadable, the rules stay");
+                    tracing::warn!(event = "reload", file = %self.path.display(), "the rules file is gone or unreadable, the rules stay");
                 }
             }
         }
@@ -171,10 +171,10 @@ impl Work {
         match self.live.offer(bytes, self.clock.wall()) {
             Offer::Unchanged => {}
             Offer::Accepted { generation, changed } => {
-                tracing::info!(generation, changed = changed.join(" "), "rules reloaded");
+                tracing::info!(event = "reload", generation, changed = changed.join(" "), "rules reloaded");
             }
             Offer::Refused { problems, rendered } => {
-                tracing::warn!(problems = problems.len(), "rules file refused, the last good rules stay\n{rendered}");
+                tracing::warn!(event = "reload", problems = problems.len(), "rules file refused, the last good rules stay\n{rendered}");
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::dedup::SkipReason;
 use crate::engine::Plan;
 use crate::flow::RunningGuard;
 use crate::telemetry::InFlight;
-use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, Source};
+use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, ShedReason, Source};
 use crate::upstream::pool::Borrowed;
 
 /// The context of one request.
@@ -108,6 +108,8 @@ pub struct Story {
     pub reason: Option<&'static str>,
     /// What failed.
     pub error: Option<&'static str>,
+    /// The limit that refused it.
+    pub shed: Option<ShedReason>,
     /// Age of an answer from the cache.
     pub age: Option<Duration>,
     /// The cache's part.
@@ -127,6 +129,7 @@ impl Default for Story {
             source: Source::Upstream,
             reason: None,
             error: None,
+            shed: None,
             age: None,
             cache: None,
             dedup: None,

@@ -9,7 +9,7 @@ use pingora::proxy::{FailToProxy, Session};
 use super::ctx::{Ctx, Marks};
 use super::heads;
 use crate::flow::Cause;
-use crate::telemetry::record::{Outcome, Source};
+use crate::telemetry::record::{Outcome, ShedReason, Source};
 
 /// Why the sidecar answers in the function's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Refusal {
     const fn row(self) -> (u16, &'static str, &'static str, Option<u32>) {
         match self {
             Self::InFlight => (503, "in_flight", "too many requests are in flight; try again shortly", Some(1)),
-            Self::InFlightFunction => (503, "in_flight_function", "too many requests to this function are in flight; try again shortly", Some(1)),
+            Self::InFlightFunction => (503, "in_flight_per_function", "too many requests to this function are in flight; try again shortly", Some(1)),
             Self::BodyTooLarge => (413, "body_too_large", "the request body is larger than limits.body", None),
             Self::BodyTimeout => (400, "body_timeout", "the request body did not arrive in time", None),
             Self::WaitTimeout => (503, "wait_timeout", "an earlier copy of this message is still being processed; try again shortly", Some(1)),
@@ -62,11 +62,23 @@ impl Refusal {
         self.row().1
     }
 
+    /// The limit behind a refusal for load.
+    const fn shed(self) -> Option<ShedReason> {
+        match self {
+            Self::InFlight => Some(ShedReason::InFlight),
+            Self::InFlightFunction => Some(ShedReason::FunctionInFlight),
+            Self::Crowded => Some(ShedReason::Waiters),
+            Self::WaitTimeout => Some(ShedReason::WaitTimeout),
+            Self::Upstream(Cause::Busy) => Some(ShedReason::UpstreamBusy),
+            _ => None,
+        }
+    }
+
     const fn outcome(self) -> Outcome {
         match self {
-            Self::InFlight | Self::InFlightFunction | Self::Crowded | Self::WaitTimeout | Self::Upstream(Cause::Busy) => Outcome::Shed,
+            _ if self.shed().is_some() => Outcome::Shed,
             Self::BodyTooLarge | Self::BodyTimeout | Self::BadRequest | Self::OnlyIfCached => Outcome::Refused,
-            Self::Upstream(_) | Self::Internal => Outcome::Failed,
+            _ => Outcome::Failed,
         }
     }
 }
@@ -102,6 +114,7 @@ fn note(ctx: &mut Ctx, refusal: Refusal) {
     ctx.story.outcome = refusal.outcome();
     ctx.story.source = Source::Sidecar;
     ctx.story.error = Some(refusal.code());
+    ctx.story.shed = refusal.shed();
 }
 
 /// Answers with JSON made here.

@@ -80,6 +80,9 @@ impl Edge {
             story.outcome = Outcome::Failed;
             story.error.get_or_insert("caller_gone");
         }
+        if let Some(reason) = story.shed {
+            self.shared.metrics.shed(reason);
+        }
         let cache = story.cache.zip(plan.and_then(|p| p.cache.rule()));
         let dedup = story.dedup.zip(plan.and_then(|p| p.dedup.rule()));
         self.shared.metrics.record(&Finished {

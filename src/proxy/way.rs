@@ -50,7 +50,7 @@ impl Way {
             slots: Arc::new(Semaphore::new(config.max_in_use)),
             config,
         };
-        if let Ok(ip) = way.config.server.host.trim_matches(['[', ']']).parse() {
+        if let Ok(ip) = way.config.server.host.parse() {
             way.resolved(SocketAddr::new(ip, way.config.server.port));
         }
         way
@@ -94,14 +94,14 @@ impl Way {
     /// Whether the name must be looked up (again and again), rather than being an address.
     #[must_use]
     pub fn needs_lookup(&self) -> bool {
-        self.config.server.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err()
+        self.config.server.host.parse::<std::net::IpAddr>().is_err()
     }
 
     /// `Host` for the function: the server's own name over TLS, the caller's otherwise.
     #[must_use]
     pub fn host_override(&self) -> Option<String> {
         let server = &self.config.server;
-        server.tls.then(|| if server.port == 443 { server.host.clone() } else { format!("{}:{}", server.host, server.port) })
+        server.tls.then(|| authority(server))
     }
 
     /// One of `max_in_use` connection slots, waited for at most the connect time.
@@ -136,4 +136,10 @@ impl Tracing for Trace {
     fn boxed_clone(&self) -> Box<dyn Tracing> {
         Box::new(self.clone())
     }
+}
+
+/// Host and port as `Host` has them: the scheme's own port left out, an IPv6 address in brackets.
+fn authority(server: &sidecar::Server) -> String {
+    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+    if server.port == 443 { host } else { format!("{host}:{}", server.port) }
 }

@@ -118,9 +118,8 @@ impl Accepted {
         let Some(slot) = self.slots.pop_front() else { return };
         let number = self.first;
         self.first = number.wrapping_add(1);
-        if slot.at != REMOVED
-            && let Ok(found) = self.index.find_entry(self.hasher.hash_one(slot.key), |at| *at == number)
-        {
+        // An entry that was removed is not in the index, and one that came back has another number.
+        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(slot.key), |at| *at == number) {
             found.remove();
         }
     }
@@ -190,6 +189,9 @@ mod tests {
         table.insert(key(3), clock.now(), DAY);
         assert_eq!((table.at(&key(1)), table.len(), table.evicted()), (None, 2, 1), "nobody would have asked for it any more");
         assert!(table.at(&key(2)).is_some() && table.at(&key(3)).is_some());
+        table.remove(&key(2));
+        table.insert(key(4), clock.now(), DAY * 9);
+        assert_eq!((table.len(), table.evicted()), (2, 1), "what was removed is no loss");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod slot;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ pub enum Evicted {
     Expired,
     /// A newer answer to the same requests took its place, or it was removed.
     Replaced,
-    /// More than 16 variants under its key.
+    /// More variants under its key than 16, or than half a shard holds.
     VaryCap,
 }
 
@@ -207,7 +207,7 @@ impl Responses {
 
     /// Replaces the slot of a key by what `make` makes of it; an empty one is removed.
     fn change(&self, key: &CacheKey, rule: &Arc<str>, make: impl FnOnce(Option<&Slot>) -> Option<(Slot, Lost)>) {
-        // what is pushed out is freed after the lock
+        // declared before the lock, so that what is pushed out is freed after it
         let mut pushed_out = Vec::new();
         let mut books = self.books();
         let old = self.slots.peek(key);
@@ -231,10 +231,9 @@ impl Responses {
                 books.count(slot.rule(), Evicted::Size, slot.len());
             }
         }
-        drop(books);
     }
 
-    /// A panic under the lock cannot leave the books half written in a way that matters more than losing them would.
+    /// A panic under the lock may leave the books wrong, which a gauge shows; the store itself goes on.
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 //! other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what only a caller chose.
 
 pub mod escape;
+pub mod events;
 pub mod families;
 pub mod functions;
 pub mod health;

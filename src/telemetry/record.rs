@@ -111,6 +111,8 @@ words! {
         UpstreamBusy = "upstream_busy",
         /// `wait_timeout` of a deduplication rule.
         WaitTimeout = "wait_timeout",
+        /// Too many wait already for the same message or answer.
+        Waiters = "waiters",
     }
 }
 

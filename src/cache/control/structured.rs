@@ -192,13 +192,10 @@ mod tests {
 
     #[test]
     fn dictionaries() {
-        let got = dictionary(b"max-age=60;x=\"y\", no-store,private=?0 ,  a=(1 2.5;p \"z\"), b=:aGk=:, c=@7, d=%\"%c3%a9\", e=tok/en").expect("valid");
+        let got = dictionary(b"max-age=60;x=\"y\", no-store,private=?0 ,  a=(1 2.5;p \"z\"), b=:aGk=:, c=@7, d=%\"%c3%a9\", e=tok/en")
+            .expect("valid");
         let values: Vec<_> = got.iter().map(|m| (std::str::from_utf8(m.key).unwrap_or_default(), m.value)).collect();
-        assert_eq!(values[..3], [
-            ("max-age", Value::Integer(60)),
-            ("no-store", Value::Boolean(true)),
-            ("private", Value::Boolean(false))
-        ]);
+        assert_eq!(values[..3], [("max-age", Value::Integer(60)), ("no-store", Value::Boolean(true)), ("private", Value::Boolean(false))]);
         assert!(values[3..7].iter().all(|(_, v)| *v == Value::Other));
         assert_eq!(values[7].1, Value::Text(b"tok/en"));
         assert_eq!(got[0].raw, b"max-age=60;x=\"y\"");

@@ -95,7 +95,8 @@ fn expires_counts_from_date() {
 
 #[test]
 fn a_valid_targeted_field_speaks_alone() {
-    let alone = read(&[("cdn-cache-control", "max-age=60"), ("cache-control", "no-store, max-age=1"), ("expires", "0"), ("pragma", "no-cache")]);
+    let alone =
+        read(&[("cdn-cache-control", "max-age=60"), ("cache-control", "no-store, max-age=1"), ("expires", "0"), ("pragma", "no-cache")]);
     assert_eq!(alone, Directives { max_age: Some(60), ..Directives::default() });
     assert!(read(&[("cdn-cache-control", "no-store"), ("cache-control", "max-age=60")]).no_store);
     assert!(!read(&[("cdn-cache-control", "max-age=1, private=?0")]).private);

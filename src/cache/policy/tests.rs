@@ -160,9 +160,8 @@ fn harmless() -> impl Strategy<Value = String> {
 
 /// Each letter in a case of its own.
 fn any_case(text: &'static str) -> impl Strategy<Value = String> {
-    prop::collection::vec(any::<bool>(), text.len()).prop_map(move |upper| {
-        text.chars().zip(upper).map(|(c, up)| if up { c.to_ascii_uppercase() } else { c }).collect()
-    })
+    prop::collection::vec(any::<bool>(), text.len())
+        .prop_map(move |upper| text.chars().zip(upper).map(|(c, up)| if up { c.to_ascii_uppercase() } else { c }).collect())
 }
 
 fn forbidding() -> impl Strategy<Value = (String, String)> {

@@ -127,6 +127,10 @@ fn odd_surroundings_never_hide_an_event_nor_an_item_without_one() {
         assert_eq!(read(&body(members)), Ok(texts(&[b"A"], true)), "{members}");
     }
     let none = r#"{} 1 null {"changes":null} {"changes":[]} {"changes":[{"value":"x","field":"messages"}]} {"messaging":[{}]}"#;
+    for change in [r#"{"field":"x","value":{"event":"scalar"}}"#, r#"{"value":{"messages":[]}}"#, "{}", "null"] {
+        let changes = entry.replacen(r#""changes":["#, &format!(r#""changes":[{change},"#), 1);
+        assert_eq!(read(changes.as_bytes()), Ok(texts(&[b"A"], true)), "{change}");
+    }
     for other in none.split(' ') {
         assert_eq!(read(entry.replacen('[', &format!("[{other},"), 1).as_bytes()), Ok(texts(&[b"A"], true)), "{other}");
     }
@@ -143,10 +147,14 @@ fn the_last_of_equal_names_counts() {
     let value = format!(r#"{value},"metadata":{{"phone_number_id":"8","phone_number_id":"7"}}"#);
     let change = format!(r#"{{"field":"calls","value":{{"messages":[{0}]}},"field":"messages","value":{{{value}}}}}"#, message("X"));
     let entry = format!(r#"{{"changes":[{{"field":"messages","value":{{"messages":[{}]}}}}],"changes":[{change}]}}"#, message("W"));
-    let whole = format!(r#"{{"entry":[{entry},{entry}],"\u0065ntry":[{entry}]}}"#);
+    let whole = format!(r#"{{"entry":[{},{entry}],"\u0065ntry":[{entry}]}}"#, entry.replace(r#""id":"A""#, r#""id":"V""#));
     assert_eq!(read(whole.as_bytes()), Ok(texts(&[b"A"], false)));
     let none =
         [r#""messages":[{"id":"A"}],"messages":[]"#, r#""messages":[{"id":"A"}],"messages":1"#, r#""messages":[{"id":"A","id":null}]"#];
+    for value in [r#""x""#, "{}", r#"{"contacts":[]}"#] {
+        let whole = format!(r#"{{"entry":[{{"changes":[{{"value":{{"messages":[{{"id":"A"}}]}},"value":{value}}}]}}]}}"#);
+        assert_eq!(read(whole.as_bytes()), Err(SkipReason::NoId), "{value}");
+    }
     for members in none {
         assert_eq!(read(&body(members)), Err(SkipReason::NoId), "{members}");
     }
@@ -165,6 +173,14 @@ fn texts_are_what_javascript_makes_of_them() {
     let (null, absent) = (body(r#""statuses":[{"id":"A","type":null}]"#), body(r#""statuses":[{"id":"A"}]"#));
     assert_eq!(read(&null), read(&absent));
     assert_ne!(read(&absent), read(&body(r#""statuses":[{"id":"A","type":""}]"#)));
+}
+
+#[test]
+fn a_message_and_a_status_of_one_id_are_two_events() {
+    let both = read(&body(r#""statuses":[{"id":"A"}],"messages":[{"id":"A","type":"text"}]"#)).expect("two events");
+    let apart =
+        [r#""statuses":[{"id":"A"}]"#, r#""messages":[{"id":"A","type":"text"}]"#].map(|members| read(&body(members)).expect("one"));
+    assert_eq!(both.keys, apart.iter().flat_map(|found| found.keys.iter().copied()).collect::<Vec<_>>().into());
 }
 
 #[test]

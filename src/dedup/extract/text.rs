@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(decoded(b"\"\xE2\\u0041\xC3\""), "\u{FFFD}A\u{FFFD}".as_bytes());
         assert_eq!(decoded(br#""\ud83dx\ude00""#), b"\xED\xA0\xBDx\xED\xB8\x80", "lone surrogates stay apart");
         assert_eq!(decoded(br#""\ud83d\ud83d\ude00""#), b"\xED\xA0\xBD\xF0\x9F\x98\x80");
+        assert_eq!(decoded(br#""a\u0041\ude00\ude00""#), b"aA\xED\xB8\x80\xED\xB8\x80", "only a high one begins a pair");
         assert_eq!(decoded(br#""\ud83d\\ude00""#), b"\xED\xA0\xBD\\ude00", "an escaped backslash is no escape");
     }
 }

@@ -56,14 +56,12 @@ impl Slot {
         let mut variants: Vec<_> = kept.map(Variant::copy).collect();
         let entries = old.map_or(0, Self::len) - variants.len() as u64;
         let before = variants.len();
-        let mut room = limit.saturating_sub(entry.weight());
+        let room = limit.saturating_sub(entry.weight());
         while variants.len() >= MAX_VARIANTS || weight_of(&variants) > room {
-            let idle = (0..variants.len()).rev().min_by_key(|at| variants[*at].used.load(Relaxed));
-            let Some(idle) = idle else { break };
+            // of those equally idle the oldest goes
+            let Some(idle) = (0..variants.len()).rev().min_by_key(|at| variants[*at].used.load(Relaxed)) else { break };
             variants.remove(idle);
         }
-        room = room.saturating_sub(weight_of(&variants));
-        debug_assert!(room <= limit, "the variants stay below the limit");
         let crowded = (before - variants.len()) as u64;
         let newest = variants.iter().map(|v| v.used.load(Relaxed)).max().unwrap_or(0);
         let rule = Arc::clone(entry.rule());

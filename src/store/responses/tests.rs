@@ -22,16 +22,8 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn key(rule: &str, path: &str, request: &HeaderMap) -> CacheKey {
-    let request = Request {
-        method: &Method::GET,
-        host: "h",
-        path,
-        odd_path: false,
-        query: None,
-        headers: request,
-        has_body: false,
-        upstream: "u",
-    };
+    let request =
+        Request { method: &Method::GET, host: "h", path, odd_path: false, query: None, headers: request, has_body: false, upstream: "u" };
     CacheKey::new(rule, SETTINGS.scope, &request, &CallerSecret::new([1; 16]))
 }
 
@@ -130,6 +122,31 @@ fn large_objects_fit_or_are_refused() {
         assert_eq!(insert(capacity / 4), Some(NotStored::TooLarge), "{capacity}");
     }
     Responses::new(0, 1).mark_pass(&key, &"r".into(), clock.now() + Duration::from_secs(1));
+}
+
+#[test]
+fn the_books_are_exact_after_many_threads() {
+    let (clock, store) = (Clock::manual(), Responses::new(256 << 10, 1 << 10));
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let (clock, store) = (&clock, &store);
+            scope.spawn(move || {
+                for n in 0..400 {
+                    let (none, rule) = (HeaderMap::new(), ["r0", "r1"][thread % 2]);
+                    let key = key(rule, &format!("/{}", n % 150), &none);
+                    let _ = store.insert(&key, entry(clock, rule, &none, &none, &vec![0; n]));
+                    let _ = store.lookup(&key, &none, clock.now());
+                    if n % 50 == thread {
+                        store.sweep(clock.now(), |entry| entry.body().len() % 7 == 0);
+                    }
+                }
+            });
+        }
+    });
+    let (totals, usage) = (store.totals(), store.usage());
+    assert!(totals.bytes > 0 && totals.bytes <= totals.capacity);
+    assert_eq!(usage.iter().map(|(_, u)| u.bytes).sum::<u64>(), totals.bytes);
+    assert_eq!(usage.iter().map(|(_, u)| u.entries + u.evictions).sum::<u64>(), 1600, "each insert is there or counted as gone");
 }
 
 /// What a naive store would hold: for each key the answers by selecting value; entries may be missing from the real one,
