@@ -63,10 +63,12 @@ impl App {
     pub fn build(parts: Parts) -> Result<Self> {
         let Parts { sidecar, live, log, stop, clock } = parts;
         let ways: Vec<Arc<Way>> = sidecar.upstreams.iter().map(|u| Arc::new(Way::new(u.clone(), clock.clone()))).collect();
-        let (claims, responses) = (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
+        let (claims, responses) =
+            (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
         let bodies = Budget::new(sidecar.memory.bodies);
         let metrics = {
-            let (ways, live, responses, claims, bodies) = (ways.clone(), Arc::clone(&live), Arc::clone(&responses), Arc::clone(&claims), bodies.clone());
+            let (ways, live, responses, claims, bodies) =
+                (ways.clone(), Arc::clone(&live), Arc::clone(&responses), Arc::clone(&claims), bodies.clone());
             let budget = sidecar.memory.budget;
             let read = move || read(&ways, &live, &responses, &claims, &bodies, budget);
             Arc::new(Metrics::new(Box::new(read), clock.clone(), Some(log)))
@@ -116,7 +118,10 @@ fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<S
     for listener in &sidecar.listeners {
         let way = ways.iter().find(|w| w.config.name == listener.upstream).context("a listener names an upstream that does not exist")?;
         // found out here, with the address in the error, and not by a panic of Pingora
-        drop(TcpListener::bind(listener.address).with_context(|| format!("cannot listen on {} (listener {})", listener.address, listener.name))?);
+        drop(
+            TcpListener::bind(listener.address)
+                .with_context(|| format!("cannot listen on {} (listener {})", listener.address, listener.name))?,
+        );
         let edge = Edge { shared: Arc::clone(shared), way: Arc::clone(way), listener: listener.name.as_str().into() };
         let proxy = http_proxy(&Arc::new(Way::pool_conf(&way.config)), edge);
         let mut service = Service::new(format!("listener {}", listener.name), proxy);
@@ -180,7 +185,8 @@ fn bind_socket(path: &Path) -> Result<UnixListener> {
 
 /// Reads everything that is not counted request by request.
 fn read(ways: &[Arc<Way>], live: &Live, responses: &Responses, claims: &Memory, bodies: &Budget, budget: u64) -> readings::Readings {
-    let pool = |way: &Arc<Way>| readings::Pool { upstream: Arc::clone(&way.name), numbers: way.counters.read(), healthy: way.peer().is_some() };
+    let pool =
+        |way: &Arc<Way>| readings::Pool { upstream: Arc::clone(&way.name), numbers: way.counters.read(), healthy: way.peer().is_some() };
     let totals = responses.totals();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let ids = claims.numbers();
@@ -188,7 +194,11 @@ fn read(ways: &[Arc<Way>], live: &Live, responses: &Responses, claims: &Memory, 
     readings::Readings {
         pools: ways.iter().map(pool).collect(),
         cache: readings::Cache {
-            rules: responses.usage().into_iter().map(|(rule, u)| readings::CacheUsage { rule, entries: u.entries, bytes: u.bytes, evictions: u.evictions }).collect(),
+            rules: responses
+                .usage()
+                .into_iter()
+                .map(|(rule, u)| readings::CacheUsage { rule, entries: u.entries, bytes: u.bytes, evictions: u.evictions })
+                .collect(),
             bytes: totals.bytes,
             capacity_bytes: totals.capacity,
             evictions: totals.evicted.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),

@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// Built-in rules, in place of a rules file
     #[arg(long, env = "EDGE_SIDECAR_PRESET", value_enum, conflicts_with = "rules")]
     pub preset: Option<PresetArg>,
-    /// Where the functions are, such as http://127.0.0.1:9000
+    /// Where the functions are, such as `http://127.0.0.1:9000`
     #[arg(long, env = "EDGE_SIDECAR_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// Where to listen

@@ -25,7 +25,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { id: IdSource::WhatsApp, window: Duration::from_secs(30), while_first_runs: WhileFirstRuns::Wait, wait_timeout: Duration::from_secs(4) }
+        Self {
+            id: IdSource::WhatsApp,
+            window: Duration::from_secs(30),
+            while_first_runs: WhileFirstRuns::Wait,
+            wait_timeout: Duration::from_secs(4),
+        }
     }
 }
 

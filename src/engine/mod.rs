@@ -8,5 +8,5 @@ pub mod verdict;
 
 pub use identify::{Identified, identify};
 pub use plan::{CachePlan, DedupPlan, Plan, plan};
-pub use ruleset::{Rule, RuleSet, Section};
+pub use ruleset::{Rule, RuleSet, Section, SlowRule};
 pub use verdict::verdict;

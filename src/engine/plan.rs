@@ -67,7 +67,11 @@ pub enum DedupPlan {
 #[must_use]
 pub fn plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret) -> Plan {
     let slow = rules.slow.iter().find(|s| s.matcher.check(facts).is_ok());
-    Plan { cache: cache_plan(rules, facts, secret), dedup: dedup_plan(rules, facts), slow_after: slow.map_or(RuleSet::SLOW_AFTER, |s| s.after) }
+    Plan {
+        cache: cache_plan(rules, facts, secret),
+        dedup: dedup_plan(rules, facts),
+        slow_after: slow.map_or(RuleSet::SLOW_AFTER, |s| s.after),
+    }
 }
 
 fn decide<'r, S>(section: &'r Section<S>, facts: &Facts<'_>) -> Option<&'r Arc<Rule<S>>> {

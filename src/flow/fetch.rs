@@ -141,7 +141,13 @@ impl Desk {
     }
 
     /// Leads, unless the answer was stored between the look-up and the start of this flight.
-    fn lead<U: Upstream>(&self, wanted: &Lookup<'_>, lead: Lead, fill: impl FnOnce(Option<Lead>) -> Fill<U>, why: Why) -> Fetched<HeadOf<U>> {
+    fn lead<U: Upstream>(
+        &self,
+        wanted: &Lookup<'_>,
+        lead: Lead,
+        fill: impl FnOnce(Option<Lead>) -> Fill<U>,
+        why: Why,
+    ) -> Fetched<HeadOf<U>> {
         match self.stored::<HeadOf<U>>(wanted) {
             Ok(Fetched::Stored { entry, age, left }) => {
                 lead.done(Arc::clone(&entry));

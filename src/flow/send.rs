@@ -35,7 +35,6 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Sends `call` and streams its answer to `down`. `settle` hears the final status as soon as the head is there, before anything is
 /// written to the caller, so that a slow reader holds nobody; it is dropped unheard if there is no head.
-
 pub async fn send<U, D>(upstream: &U, call: U::Call, down: &mut D, settle: impl FnOnce(u16) + Send) -> Sent
 where
     U: Upstream,

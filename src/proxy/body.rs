@@ -51,7 +51,7 @@ async fn collect(session: &mut Session, limit: u64) -> Result<Option<Vec<Bytes>>
         session.set_close_on_response_before_downstream_finish(true);
     }
     let (mut chunks, mut total) = (Vec::new(), 0);
-    while let Some(chunk) = session.read_request_body().await.map_err(|e| e.into_down())? {
+    while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
         total += chunk.len() as u64;
         if total > limit {
             return Ok(None);

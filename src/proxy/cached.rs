@@ -173,7 +173,11 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
         }
     }
     // the fetch ended without a word: a panic in it
-    let end = if session.response_written().is_some() { End::Cut(crate::flow::Cause::Internal) } else { End::NoAnswer(crate::flow::Cause::Internal) };
+    let end = if session.response_written().is_some() {
+        End::Cut(crate::flow::Cause::Internal)
+    } else {
+        End::NoAnswer(crate::flow::Cause::Internal)
+    };
     let exchanged = ctx.story.upstream.take();
     finish(session, ctx, Sent { exchanged, end }).await
 }

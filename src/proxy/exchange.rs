@@ -39,7 +39,7 @@ pub struct Open {
     exchanged: Exchanged,
     started: Instant,
     ended: bool,
-    _flying: RunningGuard,
+    flying: Option<RunningGuard>,
 }
 
 /// Most bytes of an answer that are read for the sake of its connection after its caller left.
@@ -58,7 +58,7 @@ impl Upstream for Arc<Way> {
             match attempt(self, &call, started).await {
                 Ok(mut open) => {
                     open.exchanged.retries = made - 1;
-                    open._flying = flying;
+                    open.flying = Some(flying);
                     return Ok(open);
                 }
                 Err(mut failure) => {
@@ -106,7 +106,7 @@ async fn attempt(way: &Arc<Way>, call: &Call, started: Instant) -> Result<Open, 
         exchanged,
         started,
         ended: false,
-        _flying: way.flying.enter(),
+        flying: None,
     };
     match talk(open.session.as_mut().expect("set above"), way, call).await {
         Ok(head) => {

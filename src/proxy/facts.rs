@@ -35,10 +35,16 @@ impl Owned {
             upstream: &edge.way.name,
             method: &head.method,
             host: &self.host,
-            path: Path::new(head.uri.path()),
+            path: if is_plain(head) { Path::new(head.uri.path()) } else { Path::of_odd_target(head.uri.path()) },
             query: head.uri.query(),
             function: &self.function,
             headers: &head.headers,
         }
     }
+}
+
+/// Whether the target is path and query, as the function gets it. In absolute-form it names a host of its own, which need not be that of
+/// `Host`, and bytes that are no UTF-8 have all the same text: rules and keys would mistake one request for another.
+fn is_plain(head: &RequestHeader) -> bool {
+    head.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == head.raw_path())
 }

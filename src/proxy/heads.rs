@@ -73,7 +73,8 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
         head.remove_header(name);
     }
     let trusted = purpose == Purpose::Call && caller.ip.is_some_and(|ip| caller.trusted.iter().any(|n| contains(n, ip)));
-    let before = trusted.then(|| request.headers.get("x-forwarded-for").cloned()).flatten();
+    // a proxy may write the chain in several lines; all of them are one list (RFC 9110 5.3)
+    let before = request.headers.get_all("x-forwarded-for").iter().filter(|_| trusted).filter_map(|v| v.to_str().ok());
     if !trusted {
         let forged: Vec<HeaderName> = head.headers.keys().filter(|n| is_forwarding(n)).cloned().collect();
         for name in &forged {
@@ -81,13 +82,13 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
         }
     }
     if let (Some(ip), Purpose::Call) = (caller.ip, purpose) {
-        let chain = before.as_ref().and_then(|v| v.to_str().ok()).map_or_else(|| ip.to_string(), |v| format!("{v}, {ip}"));
-        head.insert_header("X-Forwarded-For", chain)?;
+        let chain: Vec<String> = before.map(str::to_owned).chain([ip.to_string()]).collect();
+        head.insert_header("X-Forwarded-For", chain.join(", "))?;
     }
-    if let Some(host) = request.headers.get(HOST) {
-        if !(trusted && head.headers.contains_key("x-forwarded-host")) {
-            head.insert_header("X-Forwarded-Host", host.clone())?;
-        }
+    if let Some(host) = request.headers.get(HOST)
+        && !(trusted && head.headers.contains_key("x-forwarded-host"))
+    {
+        head.insert_header("X-Forwarded-Host", host.clone())?;
     }
     if !(trusted && head.headers.contains_key("x-forwarded-proto")) {
         head.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;

@@ -41,10 +41,14 @@ impl Refusal {
     const fn row(self) -> (u16, &'static str, &'static str, Option<u32>) {
         match self {
             Self::InFlight => (503, "in_flight", "too many requests are in flight; try again shortly", Some(1)),
-            Self::InFlightFunction => (503, "in_flight_per_function", "too many requests to this function are in flight; try again shortly", Some(1)),
+            Self::InFlightFunction => {
+                (503, "in_flight_per_function", "too many requests to this function are in flight; try again shortly", Some(1))
+            }
             Self::BodyTooLarge => (413, "body_too_large", "the request body is larger than limits.body", None),
             Self::BodyTimeout => (400, "body_timeout", "the request body did not arrive in time", None),
-            Self::WaitTimeout => (503, "wait_timeout", "an earlier copy of this message is still being processed; try again shortly", Some(1)),
+            Self::WaitTimeout => {
+                (503, "wait_timeout", "an earlier copy of this message is still being processed; try again shortly", Some(1))
+            }
             Self::Crowded => (503, "waiters", "too many copies of this request wait already; try again shortly", Some(1)),
             Self::OnlyIfCached => (504, "only_if_cached", "no stored answer, and the request allows no other", None),
             Self::BadRequest => (400, "bad_request", "the request cannot be understood", None),
@@ -147,6 +151,12 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
     }
     let refusal = classify(error);
     if started {
+        // the same error means another thing once the head has come
+        let refusal = match refusal {
+            Refusal::Upstream(Cause::Lost) => Refusal::Upstream(Cause::Cut),
+            Refusal::Upstream(Cause::FirstByte) => Refusal::Upstream(Cause::Stalled),
+            other => other,
+        };
         ctx.story.error.get_or_insert(refusal.code());
     } else if refuse(session, ctx, refusal).await.is_err() {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };

@@ -1,7 +1,7 @@
 //! One listener's side of Pingora: the phases, in their order, each a short method that delegates.
 //!
 //! `new_ctx` > `request_filter` (limits, plan, and the whole answer of webhooks and cached routes) > `upstream_peer` >
-//! `connected_to_upstream` > `upstream_request_filter` > `upstream_response_filter` > `logging`. Only pass-through goes past the second.
+//! `connected_to_upstream` > `upstream_request_filter` > `response_filter` > `logging`. Only pass-through goes past the second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,9 @@ impl Edge {
     /// Reads who the request is, makes its plan, and takes its place among those in flight.
     fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Refusal> {
         session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs()) });
+        // HTTP/1.0 knows no informational answers (RFC 9110 15.2)
+        let old = session.req_header().version < http::Version::HTTP_11;
+        session.set_ignore_info_resp(old);
         let head = session.req_header();
         ctx.marks.request_id = ids::request_id(&head.headers).into();
         let owned = Owned::new(head, &self.way.config.function_prefix);
@@ -155,7 +158,9 @@ impl ProxyHttp for Edge {
         // boxed: an unboxed branch of this size taxes pass-through as well
         match (plan.dedup.clone(), plan.cache.clone()) {
             (DedupPlan::Inspect { rule }, _) => Box::pin(webhook::answer(self, session, ctx, rule)).await,
-            (_, CachePlan::Lookup { rule, key, on_miss }) => Box::pin(cached::answer(self, session, ctx, cached::Lookup { rule, key, on_miss })).await,
+            (_, CachePlan::Lookup { rule, key, on_miss }) => {
+                Box::pin(cached::answer(self, session, ctx, cached::Lookup { rule, key, on_miss })).await
+            }
             _ => Ok(false),
         }
     }
@@ -185,7 +190,8 @@ impl ProxyHttp for Edge {
         pass::request(self, session, ctx, head)
     }
 
-    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    // not `upstream_response_filter`: after that one Pingora chunks what has no length, also for callers that speak HTTP/1.0
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         pass::response(self, session, ctx, head)
     }
 

@@ -23,6 +23,12 @@ impl<'a> Path<'a> {
         Self { text: Cow::Owned(text), odd }
     }
 
+    /// The same path of a request whose target says more than path and query: always odd.
+    #[must_use]
+    pub fn of_odd_target(raw: &'a str) -> Self {
+        Self { odd: true, ..Self::new(raw) }
+    }
+
     /// The normalised text.
     #[must_use]
     pub fn as_str(&self) -> &str {

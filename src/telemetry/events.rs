@@ -30,7 +30,8 @@ pub fn start(level: Level, clock: Clock) -> Result<()> {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("edge_sidecar", own).with_target("pingora_proxy", LevelFilter::OFF);
+    let filter =
+        Targets::new().with_default(LevelFilter::ERROR).with_target("edge_sidecar", own).with_target("pingora_proxy", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stdout).event_format(Lines(clock));
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot start")
 }

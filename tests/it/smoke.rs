@@ -14,7 +14,9 @@ cache:
 "#;
 
 fn message(id: &str) -> String {
-    format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"value":{{"messaging_product":"whatsapp","metadata":{{"phone_number_id":"7"}},"messages":[{{"from":"2","id":"{id}","type":"text","text":{{"body":"hi"}}}}]}},"field":"messages"}}]}}]}}"#)
+    format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"value":{{"messaging_product":"whatsapp","metadata":{{"phone_number_id":"7"}},"messages":[{{"from":"2","id":"{id}","type":"text","text":{{"body":"hi"}}}}]}},"field":"messages"}}]}}]}}"#
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,7 @@ impl Request {
 
     fn head(&self) -> Vec<u8> {
         let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
-        let mut add = |name: &str, value: &str| head.push_str(&format!("{name}: {value}\r\n"));
+        let mut add = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
         if !self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("host")) {
             add("Host", "functions.test");
         }

@@ -8,6 +8,7 @@ pub mod origin;
 pub mod sidecar;
 pub mod wire;
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ready: impl
 /// The SHA-256 of bytes, in hex.
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    sha2::Sha256::digest(bytes).iter().fold(String::new(), |mut hex, b| {
+        let _ = write!(hex, "{b:02x}");
+        hex
+    })
 }
 
 /// A port that was free a moment ago.

@@ -1,5 +1,6 @@
 //! An origin that does as told, and remembers what it saw.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -81,10 +82,10 @@ impl Reply {
         let body = body.as_ref();
         let mut head = format!("HTTP/1.1 {status} Reason\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if !matches!(status, 204 | 304) {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         Self::raw([head.as_bytes(), body].concat())

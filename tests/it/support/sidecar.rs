@@ -154,6 +154,11 @@ impl Sidecar {
         until(&format!("{name} = {value}"), async || ((self.series(name).await - value).abs() < 1e-9).then_some(())).await;
     }
 
+    /// The log so far, as written.
+    pub fn raw_log(&self) -> String {
+        String::from_utf8(self.log.0.lock().expect("no panic while held").clone()).expect("the log is ASCII")
+    }
+
     /// The `request` lines logged so far.
     pub fn lines(&self) -> Vec<serde_json::Value> {
         let text = self.log.0.lock().expect("no panic while held").clone();

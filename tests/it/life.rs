@@ -1,0 +1,180 @@
+//! Life of the process: start, signals, the clean end, what a killed one leaves behind.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use edge_sidecar::proxy::drain::Stop;
+
+use crate::support::client::{Connection, get, post, send};
+use crate::support::command::{Process, command};
+use crate::support::origin::{Gate, Origin, Reply};
+use crate::support::sidecar::in_front_of;
+use crate::support::{free_port, until};
+
+const RULES: &str = r#"
+dedup:
+  include:
+    - { name: whatsapp, match: { function: "wa-webhook*", method: POST }, id: whatsapp }
+cache:
+  include:
+    - { name: profile, match: { function: "profile*", method: GET }, ttl: 5m }
+"#;
+
+fn message(id: usize) -> String {
+    format!(
+        r#"{{"entry":[{{"changes":[{{"value":{{"metadata":{{"phone_number_id":"7"}},"messages":[{{"id":"m{id}","type":"text"}}]}},"field":"messages"}}]}}]}}"#
+    )
+}
+
+/// An origin that holds everything back until the gate opens.
+async fn held(gate: &Gate) -> Origin {
+    let gate = gate.clone();
+    Origin::start(move |seen| Reply::ok(seen.target()).behind(&gate)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_term_twenty_requests_in_flight_get_their_answers_and_the_exit_is_clean() {
+    let gate = Gate::new();
+    let origin = held(&gate).await;
+    let rules = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(rules.path(), format!("version: 1\n{RULES}")).expect("writable");
+    let mut process = Process::start(&origin.url(), &["--rules", &rules.path().display().to_string()]).await;
+    let address = process.address;
+    // all three kinds of way: streamed, deduplicated, cached
+    let requests = (0..20).map(|n| match n % 3 {
+        0 => get(&format!("/plain/{n}")),
+        1 => post("/wa-webhook-core", message(n)),
+        _ => get(&format!("/profile/{n}")),
+    });
+    let flights: Vec<_> = requests.map(|r| tokio::spawn(async move { send(address, &r).await })).collect();
+    origin.until(20).await;
+    process.signal("TERM");
+    let admin = process.admin;
+    until("not ready", async || {
+        let answer = send(admin, &get("/readyz").header("connection", "close")).await;
+        (answer.status == 503 && answer.text().contains("draining")).then_some(())
+    })
+    .await;
+    // still accepting for `drain.announce`, and telling callers not to come back on this connection
+    let mut late = Connection::open(address).await;
+    late.write(&get("/plain/late")).await;
+    origin.until(21).await;
+    gate.open();
+    for flight in flights {
+        assert_eq!(flight.await.expect("no panic").status, 200);
+    }
+    let late = late.read(&get("/plain/late")).await;
+    assert_eq!((late.status, late.header("connection")), (200, "close"));
+    assert_eq!(process.ended().await.code(), Some(0));
+    let lines = process.lines();
+    assert_eq!(lines.iter().filter(|l| l.contains(r#""event":"request""#)).count(), 21, "every request has its line");
+    assert!(lines.iter().any(|l| l.contains(r#""event":"drain""#)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_whose_caller_has_left_is_finished_before_the_end() {
+    let gate = Gate::new();
+    let origin = held(&gate).await;
+    let sidecar = in_front_of(&origin.url()).rules(RULES).start().await;
+    let mut client = sidecar.connect().await;
+    client.write(&post("/wa-webhook-core", message(1))).await;
+    origin.until(1).await;
+    client.reset();
+    sidecar.stop(Stop::Announced).await;
+    until("draining", async || {
+        let answer = send(sidecar.admin, &get("/readyz").header("connection", "close")).await;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    gate.open();
+    let lines = {
+        let live = &sidecar;
+        until("the request has ended", async || live.lines().into_iter().find(|l| l["event"] == "request")).await
+    };
+    assert_eq!(lines["upstream"]["status"], 200, "the function was heard: {lines}");
+    sidecar.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let gate = Gate::new();
+    let origin = held(&gate).await;
+    let mut process = Process::start(&origin.url(), &[]).await;
+    let mut client = Connection::open(process.address).await;
+    client.write(&get("/never")).await;
+    origin.until(1).await;
+    process.signal("TERM");
+    until("draining", async || process.lines().iter().any(|l| l.contains(r#""event":"drain""#)).then_some(())).await;
+    process.signal("TERM");
+    process.ended().await;
+    assert!(client.is_closed().await, "the request in flight was cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_needs_no_announcement_and_a_hang_up_ends_nothing() {
+    let gate = Gate::new();
+    let origin = held(&gate).await;
+    let mut process = Process::start(&origin.url(), &[]).await;
+    let address = process.address;
+    let flight = tokio::spawn(async move { send(address, &get("/a")).await });
+    origin.until(1).await;
+    process.signal("HUP");
+    gate.open();
+    assert_eq!(flight.await.expect("no panic").status, 200);
+    assert_eq!(send(address, &get("/b")).await.status, 200, "alive after SIGHUP");
+    process.signal("INT");
+    assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_of_a_killed_process_does_not_block_the_next_and_is_private() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("admin.sock");
+    let start = || {
+        let mut command = command(&["run", "--upstream", "http://127.0.0.1:9", "--admin-socket", &socket.display().to_string()]);
+        command.args(["--listen", &format!("127.0.0.1:{}", free_port()), "--admin-address", &format!("127.0.0.1:{}", free_port())]);
+        command.stdout(std::process::Stdio::null()).spawn().expect("it starts")
+    };
+    let answers = async || std::os::unix::net::UnixStream::connect(&socket).ok();
+    let mut first = start();
+    until("the socket answers", answers).await;
+    let second = start().wait_with_output().expect("it ends");
+    assert_eq!(second.status.code(), Some(1), "a socket that somebody serves is left alone");
+    first.kill().expect("ours");
+    first.wait().expect("ours");
+    let mut third = start();
+    until("the socket answers again", answers).await;
+    assert_eq!(std::fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o600);
+    third.kill().expect("ours");
+    third.wait().expect("ours");
+}
+
+#[test]
+fn a_busy_port_is_named() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("admin.sock").display().to_string();
+    let free = format!("127.0.0.1:{}", free_port());
+    for (listen, admin, word) in [(&address, &free, "listener functions"), (&free, &address, "admin.address")] {
+        let args = ["run", "--upstream", "http://127.0.0.1:9", "--listen", listen, "--admin-address", admin, "--admin-socket", &socket];
+        let output = command(&args).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&address) && text.contains(word), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_drains_limit_what_runs_is_cut() {
+    let gate = Gate::new();
+    let origin = held(&gate).await;
+    let short = |s: &mut edge_sidecar::config::Sidecar| s.drain.timeout = Duration::from_millis(50);
+    let sidecar = in_front_of(&origin.url()).with(short).start().await;
+    let mut client = sidecar.connect().await;
+    client.write(&get("/never")).await;
+    origin.until(1).await;
+    sidecar.stop(Stop::Announced).await;
+    assert!(client.is_closed().await);
+    sidecar.ended().await;
+}
