@@ -56,7 +56,7 @@ pub enum CacheStatus {
     Fetched {
         /// Why.
         forward: Forward,
-        /// The function's status.
+        /// The function's status; 0, and left out, if it gave none or is only asked now.
         status: u16,
         /// Whether the answer is stored, as known at its head.
         stored: Result<(), NotStored>,
@@ -97,6 +97,7 @@ impl fmt::Display for CacheStatus {
         match self {
             Self::Hit { ttl } => write!(f, "{NAME}; hit; ttl={ttl}"),
             Self::Fetched { forward, status, stored: Ok(()) } => write!(f, "{NAME}; {forward}; fwd-status={status}; stored"),
+            Self::Fetched { forward, status: 0, stored: Err(reason) } => write!(f, "{NAME}; {forward}; detail={}", reason.as_str()),
             Self::Fetched { forward, status, stored: Err(reason) } => {
                 write!(f, "{NAME}; {forward}; fwd-status={status}; detail={}", reason.as_str())
             }

@@ -97,8 +97,11 @@ impl Live {
         let running = self.load_full();
         if running.text.as_bytes() == bytes {
             state.numbers.file_differs = false;
-            // back to the running text after a refused edit: file and rules agree again
-            state.numbers.last_reload_successful = true;
+            if !state.numbers.last_reload_successful {
+                // back to the running text after a refused edit: file and rules agree again, and `/config` says so as the gauge does
+                state.numbers.last_reload_successful = true;
+                state.last_reload = Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: Vec::new(), changed: Vec::new() });
+            }
             return Offer::Unchanged;
         }
         let mut judgement = judge_rules(bytes);

@@ -12,7 +12,7 @@ use crate::cache::request::OnMiss;
 use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::Upstream;
-use crate::store::flights::{Flights, Lead, Progress, Role};
+use crate::store::flights::{Flights, Lead, Outcome, Role};
 use crate::store::responses::Found;
 
 /// A request that is looked up.
@@ -79,13 +79,12 @@ pub enum Fetched<H> {
     OnlyIfCached,
 }
 
-/// More rounds than a variant and a failure need; then the request goes alone.
+/// More rounds than a variant needs; then the request goes alone.
 const ROUNDS: u32 = 4;
 
 impl Desk {
     /// Looks a request up. `fill` makes the fetch, where this request is the one to do so.
     pub async fn find<U: Upstream>(&self, wanted: &Lookup<'_>, fill: impl FnOnce(Option<Lead>) -> Fill<U>) -> Fetched<HeadOf<U>> {
-        let mut failed = false;
         let mut why = Why::Unknown;
         for _ in 0..ROUNDS {
             let flight = match self.stored(wanted) {
@@ -110,14 +109,11 @@ impl Desk {
                 Role::Lead(lead) => return self.lead(wanted, lead, fill, why),
             };
             match follower.outcome().await {
-                Progress::Done(entry) if entry.selecting().matches(wanted.headers) => {
-                    return Fetched::Collapsed(entry, why);
-                }
-                Progress::Done(_) | Progress::Running => {}
-                Progress::Pass(reason) => return Fetched::Alone(Why::NotShared(reason)),
-                // one of those who waited leads once more; if that fails too, the function is not asked forty times in a row
-                Progress::Failed(cause) if failed => return Fetched::Failed(cause),
-                Progress::Failed(_) => failed = true,
+                Outcome::Done(entry) if entry.selecting().matches(wanted.headers) => return Fetched::Collapsed(entry, why),
+                Outcome::Done(_) => {}
+                Outcome::Pass(reason) => return Fetched::Alone(Why::NotShared(reason)),
+                Outcome::Failed(cause) => return Fetched::Failed(cause),
+                Outcome::Lead(lead) => return self.lead(wanted, lead, fill, why),
             }
         }
         Fetched::Alone(why)

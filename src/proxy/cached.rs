@@ -73,10 +73,15 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
         Fetched::Reading(reader, why) => relay(session, ctx, reader, why).await,
         Fetched::Alone(why) => alone(edge, session, ctx, why).await,
         Fetched::Failed(cause) => {
-            tell(ctx, asked(Why::Unknown, cause.status(), Err(NotStored::Incomplete)), None);
+            tell(ctx, asked(Why::Unknown, 0, Err(NotStored::Incomplete)), None);
             respond::refuse(session, ctx, Refusal::Upstream(cause)).await
         }
-        Fetched::Crowded => respond::refuse(session, ctx, Refusal::Crowded).await,
+        Fetched::Crowded => {
+            tell(ctx, CacheStatus::Collapsed { forward: Forward::UriMiss }, None);
+            // the function was not asked, but nor did it get the others' answer: no success in the hit rate
+            ctx.story.cache = Some(CacheStory { result: LookupResult::Miss, bypass: None, not_stored: None });
+            respond::refuse(session, ctx, Refusal::Crowded).await
+        }
         Fetched::OnlyIfCached => {
             tell(ctx, CacheStatus::Bypassed(Bypass::OnlyIfCached), None);
             respond::refuse(session, ctx, Refusal::OnlyIfCached).await
@@ -101,7 +106,10 @@ fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
         CacheStatus::Hit { .. } => (Outcome::Hit, Source::Cache, LookupResult::Hit, None),
         CacheStatus::Collapsed { .. } => (Outcome::Miss, Source::Cache, LookupResult::Coalesced, None),
         CacheStatus::Fetched { stored, .. } => (Outcome::Miss, Source::Upstream, LookupResult::Miss, stored.err().map(NotStored::as_str)),
-        CacheStatus::Bypassed(reason @ Bypass::OnlyIfCached) => (Outcome::Miss, Source::Sidecar, LookupResult::Miss, Some(reason.as_str())),
+        // a miss to the caller, but no answer was fetched that could have been stored: counted among the bypasses
+        CacheStatus::Bypassed(reason @ Bypass::OnlyIfCached) => {
+            (Outcome::Miss, Source::Sidecar, LookupResult::Bypass, Some(reason.as_str()))
+        }
         CacheStatus::Bypassed(reason) => (Outcome::Bypass, Source::Upstream, LookupResult::Bypass, Some(reason.as_str())),
     };
     ctx.marks.cache = Some(CacheMark { status, age });
@@ -163,7 +171,7 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
                 return Ok(true);
             }
             Part::NoAnswer(failure) => {
-                tell(ctx, asked(why, failure.cause.status(), Err(NotStored::Incomplete)), None);
+                tell(ctx, asked(why, 0, Err(NotStored::Incomplete)), None);
                 return finish(session, ctx, Sent { exchanged: failure.exchanged, end: End::NoAnswer(failure.cause) }).await;
             }
             Part::Cut(cause) => {

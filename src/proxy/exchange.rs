@@ -55,23 +55,25 @@ impl Upstream for Arc<Way> {
         let mut made = 0;
         loop {
             made += 1;
-            match attempt(self, &call, started).await {
+            let mut failure = match attempt(self, &call, started).await {
                 Ok(mut open) => {
                     open.exchanged.retries = made - 1;
                     open.flying = Some(flying);
                     return Ok(open);
                 }
-                Err(mut failure) => {
-                    let Some(pause) = self.config.retries.next(failure.cause, made) else {
-                        if let Some(e) = &mut failure.exchanged {
-                            e.retries = made - 1;
-                        }
-                        return Err(failure);
-                    };
-                    self.counters.retried();
-                    sleep(pause).await;
+                Err(failure) => failure,
+            };
+            let reused = failure.exchanged.as_ref().is_some_and(|e| e.reused);
+            let stale = self.config.retries.again_after_stale(failure.cause, reused, call.head.method.is_safe(), made);
+            let pause = if stale { Some(Duration::ZERO) } else { self.config.retries.next(failure.cause, made) };
+            let Some(pause) = pause else {
+                if let Some(e) = &mut failure.exchanged {
+                    e.retries = made - 1;
                 }
-            }
+                return Err(failure);
+            };
+            self.counters.retried();
+            sleep(pause).await;
         }
     }
 }

@@ -43,8 +43,8 @@ impl Owned {
     }
 }
 
-/// Whether the target is path and query, as the function gets it. In absolute-form it names a host of its own, which need not be that of
-/// `Host`, and bytes that are no UTF-8 have all the same text: rules and keys would mistake one request for another.
+/// Whether the target is path and query, as the function gets it. In absolute-form it says more than the key holds, and bytes that are no
+/// UTF-8 all read alike: rules and keys would take one request for another.
 fn is_plain(head: &RequestHeader) -> bool {
     head.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == head.raw_path())
 }

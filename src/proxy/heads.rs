@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -23,6 +24,9 @@ const X_REQUEST_ID: &str = "X-Request-Id";
 /// Fields of one connection only.
 const HOP_BY_HOP: [HeaderName; 9] =
     [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+/// Fields that a nomination cannot remove. (Pingora refuses one of `Host` or `X-Forwarded-*`, and frames the body itself.)
+const RESTORED: [HeaderName; 4] = [AUTHORIZATION, HeaderName::from_static("apikey"), COOKIE, CONTENT_TYPE];
 
 /// The caller's side of a request: what the function is told about it.
 pub struct Caller<'a> {
@@ -62,6 +66,22 @@ pub fn exchange_head(request: &RequestHeader, length: usize, way: &Way, caller: 
     head.set_version(Version::HTTP_11);
     tell(&mut head, request, way, caller, purpose)?;
     Ok(head)
+}
+
+/// Puts back what Pingora removed because `Connection` nominated it, where that decides about the caller or the message.
+///
+/// # Errors
+/// As [`exchange_head`].
+pub fn restore(head: &mut RequestHeader, request: &RequestHeader) -> Result<()> {
+    if !request.headers.contains_key(CONNECTION) {
+        return Ok(());
+    }
+    for name in RESTORED.iter().filter(|n| !head.headers.contains_key(*n)).collect::<Vec<_>>() {
+        for value in request.headers.get_all(name) {
+            head.append_header(name, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells the function who asks, and removes what callers must not say (`strip_request_headers`, forged `X-Forwarded-*`).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::UPGRADE;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -79,7 +80,9 @@ pub fn connected(edge: &Edge, ctx: &mut Ctx, reused: bool, digest: Option<&Diges
 /// # Errors
 /// A field that cannot be sent.
 pub fn request(edge: &Edge, session: &Session, ctx: &Ctx, head: &mut RequestHeader) -> Result<()> {
-    heads::tell(head, session.req_header(), &edge.way, &edge.caller(session, ctx), Purpose::Call)
+    let request = session.req_header();
+    heads::restore(head, request)?;
+    heads::tell(head, request, &edge.way, &edge.caller(session, ctx), Purpose::Call)
 }
 
 /// The answer's head for the caller: connection fields stripped, ours put on. A protocol switch keeps the two fields that make it.
@@ -95,10 +98,14 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, head: &mut Respon
         upstream.status = head.status.as_u16();
         upstream.first_byte = elapsed;
     }
+    let request = session.req_header();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // one that nobody asked for would hand the caller's connection over to whatever comes next on it
+        if !request.headers.contains_key(UPGRADE) {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
+        }
         return heads::mark(head, &ctx.marks);
     }
-    let request = session.req_header();
     heads::caller_head(head, &request.method, request.version, &ctx.marks)
 }
 

@@ -46,7 +46,8 @@ impl Edge {
 
     /// Reads who the request is, makes its plan, and takes its place among those in flight.
     fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Refusal> {
-        session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs()) });
+        // at least 1: Pingora takes 0 for "no limit"
+        session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs().max(1)) });
         // HTTP/1.0 knows no informational answers (RFC 9110 15.2)
         let old = session.req_header().version < http::Version::HTTP_11;
         session.set_ignore_info_resp(old);

@@ -81,7 +81,9 @@ fn note(ctx: &mut Ctx, admitted: Admitted, ids: usize) -> Result<Claim, Option<R
     };
     ctx.marks.dedup = mark;
     ctx.story.outcome = outcome;
-    ctx.story.dedup = Some(DedupStory { new, repeated: ids - new, waited: admitted.waited, ..DedupStory::of(result, ids) });
+    // who waited in vain never learnt what its events are: counted as `timeout`, not as accepted earlier
+    let repeated = if result == DedupResult::Timeout { 0 } else { ids - new };
+    ctx.story.dedup = Some(DedupStory { new, repeated, waited: admitted.waited, ..DedupStory::of(result, ids) });
     match admitted.admission {
         Admission::Forward(claim) => Ok(claim),
         Admission::Duplicate { age } | Admission::Joined { age } => {

@@ -84,11 +84,29 @@ impl Settings {
     pub fn next(&self, cause: Cause, made: u32) -> Option<Duration> {
         (matches!(cause, Cause::Refused | Cause::ConnectTimeout) && made < self.attempts).then_some(self.backoff)
     }
+
+    /// Whether a call on a kept connection that the other side closed meanwhile is made once more: only a method that may run twice
+    /// (RFC 9110 9.2.2). Each such attempt uses up a kept connection, so the last one gets a new one.
+    #[must_use]
+    pub fn again_after_stale(&self, cause: Cause, reused: bool, idempotent: bool, made: u32) -> bool {
+        cause == Cause::Lost && reused && idempotent && made < self.attempts
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stale_connection_is_replaced_for_what_may_run_twice() {
+        let settings = Settings::default();
+        assert!(settings.again_after_stale(Cause::Lost, true, true, 1));
+        for (cause, reused, idempotent, made) in
+            [(Cause::FirstByte, true, true, 1), (Cause::Lost, false, true, 1), (Cause::Lost, true, false, 1), (Cause::Lost, true, true, 8)]
+        {
+            assert!(!settings.again_after_stale(cause, reused, idempotent, made), "{cause:?} {reused} {idempotent} {made}");
+        }
+    }
 
     #[test]
     fn only_what_was_never_sent_is_repeated() {

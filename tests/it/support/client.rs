@@ -51,6 +51,12 @@ impl Request {
         self
     }
 
+    /// With a body, whatever the method.
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
     /// Sends the body in chunks of 10,000 bytes, without a length.
     pub fn chunked(mut self) -> Self {
         self.chunked = true;
