@@ -62,7 +62,8 @@ impl App {
     /// An address or socket that cannot be bound, a token that cannot be read.
     pub fn build(parts: Parts) -> Result<Self> {
         let Parts { sidecar, live, log, stop, clock } = parts;
-        let ways: Vec<Arc<Way>> = sidecar.upstreams.iter().map(|u| Arc::new(Way::new(u.clone(), clock.clone()))).collect();
+        let ways: Vec<Arc<Way>> =
+            sidecar.upstreams.iter().map(|u| Ok(Arc::new(Way::new(u.clone(), clock.clone())?))).collect::<Result<_>>()?;
         let (claims, responses) =
             (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
         let bodies = Budget::new(sidecar.memory.bodies);

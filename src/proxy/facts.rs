@@ -43,8 +43,7 @@ impl Owned {
     }
 }
 
-/// Whether the target is path and query, as the function gets it. In absolute-form it says more than the key holds, and bytes that are no
-/// UTF-8 all read alike: rules and keys would take one request for another.
+/// Whether the target is path and query and no more. In absolute-form the function also sees a scheme, which no key holds.
 fn is_plain(head: &RequestHeader) -> bool {
     head.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == head.raw_path())
 }

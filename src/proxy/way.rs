@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
@@ -36,9 +37,21 @@ pub struct Way {
 }
 
 impl Way {
-    /// Builds the way; it has no address before [`Way::resolved`] was called once.
-    #[must_use]
-    pub fn new(config: sidecar::Upstream, clock: Clock) -> Self {
+    /// Builds the way; one with a host name has no address before [`Way::resolved`] was called once.
+    ///
+    /// # Errors
+    /// `ca_file` holds no certificate.
+    pub fn new(config: sidecar::Upstream, clock: Clock) -> Result<Self> {
+        if let Some(file) = &config.ca_file {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {} (ca_file of {})", file.display(), config.name))?;
+            ensure!(
+                text.contains("-----BEGIN CERTIFICATE-----"),
+                "{} holds no certificate in PEM form (ca_file of {})",
+                file.display(),
+                config.name
+            );
+        }
         let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&Self::pool_conf(&config))));
         let way = Self {
             name: config.name.as_str().into(),
@@ -53,7 +66,7 @@ impl Way {
         if let Ok(ip) = way.config.server.host.parse() {
             way.resolved(SocketAddr::new(ip, way.config.server.port));
         }
-        way
+        Ok(way)
     }
 
     /// What sizes a pool of this upstream. `threads: 1`, or Pingora multiplies the limit by the threads.

@@ -54,7 +54,10 @@ async fn without_a_token_the_address_shows_no_configuration_but_the_socket_does(
     let answer = through_socket(&sidecar.socket, "/config").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
     let config = answer.json();
-    assert_eq!((&config["generation"], &config["fileDiffers"], &config["text"]), (&1.into(), &false.into(), &format!("version: 1\n{RULES}").into()));
+    assert_eq!(
+        (&config["generation"], &config["fileDiffers"], &config["text"]),
+        (&1.into(), &false.into(), &format!("version: 1\n{RULES}").into())
+    );
     assert_eq!(config["hash"], sidecar.metrics().await["config"]["hash"]);
     for target in ["/metrics", "/health", "/livez", "/readyz"] {
         assert_eq!((ask(&sidecar, target).await.status, through_socket(&sidecar.socket, target).await.status), (200, 200), "{target}");
@@ -71,7 +74,9 @@ async fn the_token_opens_the_address() {
     let file = folder.path().join("token");
     std::fs::write(&file, "t0ken\n").expect("writable");
     let sidecar = in_front_of(&origin.url()).with(|s| s.admin.token_file = Some(file)).start().await;
-    for (credentials, status) in [("Bearer t0ken", 200), ("bearer t0ken", 200), ("Bearer t0ke", 401), ("Bearer t0kens", 401), ("t0ken", 401), ("", 401)] {
+    for (credentials, status) in
+        [("Bearer t0ken", 200), ("bearer t0ken", 200), ("Bearer t0ke", 401), ("Bearer t0kens", 401), ("t0ken", 401), ("", 401)]
+    {
         let request = get("/config").header("authorization", credentials).header("connection", "close");
         assert_eq!(send(sidecar.admin, &request).await.status, status, "{credentials}");
     }
@@ -87,12 +92,12 @@ async fn only_the_owner_may_open_the_socket() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-const HEALTH: &str = r#"
+const HEALTH: &str = "
 health: { error_rate: { degraded: 25%, unhealthy: 50% }, average_latency: { degraded: 1s, unhealthy: 2s }, min_requests: 4, window: 10s }
 cache:
   include:
     - { name: profile, match: { function: profile }, ttl: 5m, scope: public }
-"#;
+";
 
 /// The health, once `requests` requests have been counted.
 async fn health(sidecar: &Sidecar, requests: u64) -> (u16, Value) {
@@ -125,7 +130,10 @@ async fn failing_functions_make_it_degraded_then_unhealthy_and_leave_with_the_wi
     let (status, body) = health(&sidecar, 10).await;
     assert_eq!((status, &body["status"]), (200, &"degraded".into()));
     let errors = &body["indicators"][0];
-    assert_eq!((&errors["name"], &errors["value"], &errors["limit"], &errors["ok"]), (&"error_rate".into(), &0.3.into(), &0.25.into(), &false.into()));
+    assert_eq!(
+        (&errors["name"], &errors["value"], &errors["limit"], &errors["ok"]),
+        (&"error_rate".into(), &0.3.into(), &0.25.into(), &false.into())
+    );
     assert!(errors["since"].as_str().is_some_and(|s| s.ends_with('Z')), "{errors}");
     assert_eq!(sidecar.series("edge_sidecar_health_indicator_ok{indicator=\"error_rate\"}").await.to_bits(), 0.0_f64.to_bits());
 

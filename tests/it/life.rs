@@ -165,6 +165,30 @@ fn a_busy_port_is_named() {
     }
 }
 
+#[test]
+fn roots_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, roots) = (folder.path().join("sidecar.yaml"), folder.path().join("roots.pem"));
+    let socket = folder.path().join("admin.sock");
+    let yaml = format!(
+        "version: 1\nrules: null\nupstreams:\n  - {{ name: functions, servers: [\"https://127.0.0.1:9\"], ca_file: {} }}\nadmin: {{ address: 127.0.0.1:{}, socket: {} }}\nlisteners:\n  - {{ name: functions, address: 127.0.0.1:{}, upstream: functions }}\n",
+        roots.display(),
+        free_port(),
+        socket.display(),
+        free_port()
+    );
+    std::fs::write(&file, yaml).expect("writable");
+    for (content, complaint) in [(None, "cannot read"), (Some("no certificate"), "holds no certificate")] {
+        if let Some(content) = content {
+            std::fs::write(&roots, content).expect("writable");
+        }
+        let output = command(&["run", "--config", &file.display().to_string()]).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(complaint) && text.contains("roots.pem") && !text.contains("panicked"), "{text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn past_the_drains_limit_what_runs_is_cut() {
     let gate = Gate::new();

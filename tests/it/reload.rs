@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use edge_sidecar::clock::Clock;
+use edge_sidecar::config::status::Outcome;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -182,6 +183,8 @@ async fn taking_a_bad_edit_back_makes_things_good_again() {
     w.sidecar.until_series("edge_sidecar_config_last_reload_successful", 1.0).await;
     w.until_differs(false).await;
     w.counts(1.0, 0.0, 1.0, 1.0).await;
+    let last = w.sidecar.live.status().last_reload.expect("the look that found it mended");
+    assert!(last.diagnostics.is_empty() && last.outcome == Outcome::Accepted, "{last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +250,10 @@ async fn the_command_says_in_its_log_and_config_what_is_wrong_where() {
     assert_eq!((&line["level"], &line["problems"]), (&"warn".into(), &2.into()));
     let config = || get("/config").header("authorization", "Bearer t").header("connection", "close");
     let body = send(process.admin, &config()).await.json();
-    assert_eq!((&body["lastReload"]["outcome"], &body["fileDiffers"], &body["text"]), (&"refused".into(), &true.into(), &caching("one").into()));
+    assert_eq!(
+        (&body["lastReload"]["outcome"], &body["fileDiffers"], &body["text"]),
+        (&"refused".into(), &true.into(), &caching("one").into())
+    );
     assert_eq!(body["lastReload"]["diagnostics"][0]["line"], 4);
     rename_over(&file, &caching("two"));
     let line: Value = serde_json::from_str(&until("the reload in the log", async || find("reloaded")).await).expect("a JSON line");

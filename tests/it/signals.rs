@@ -1,6 +1,7 @@
 //! Metrics over a running sidecar: both forms before and after traffic, sums that add up, series that stay bounded.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -54,7 +55,9 @@ fn is_sound(json: &Value) {
         assert!(!key.ends_with("Rate") || number.is_some_and(|n| n <= 1.0), "{key} is {value}");
         assert!(!key.ends_with("Ms") || number.is_some(), "{key} is {value}");
     });
-    KEYS.iter().for_each(|(at, keys)| has_keys(json, at, keys));
+    for (at, keys) in KEYS {
+        has_keys(json, at, keys);
+    }
 }
 
 /// What `promtool check metrics` says of a text.
@@ -102,7 +105,9 @@ async fn after_traffic_of_every_kind_the_counters_add_up() {
     let text = sidecar.prometheus().await;
     assert_eq!(promtool(&text), Ok(()));
     let all = Exposition::read(&text);
-    let close = |left: f64, right: u64, what: &str| assert!((left - f64::from(u32::try_from(right).expect("small"))).abs() < 1e-9, "{what}: {left}, not {right}");
+    let close = |left: f64, right: u64, what: &str| {
+        assert!((left - f64::from(u32::try_from(right).expect("small"))).abs() < 1e-9, "{what}: {left}, not {right}");
+    };
     for (outcome, n) in &sent.outcomes {
         close(all.sum("requests_total", &[("outcome", outcome)]), *n, outcome);
     }
@@ -114,7 +119,11 @@ async fn after_traffic_of_every_kind_the_counters_add_up() {
     let calls = all.sum("upstream_connects_total", &[("result", "new")]) + all.sum("upstream_connects_total", &[("result", "reused")]);
     close(calls, origin.count() as u64, "calls");
     close(all.sum("upstream_duration_seconds_count", &[]), origin.count() as u64, "durations of calls");
-    close(all.sum("upstream_connects_total", &[("result", "new")]), origin.connections() as u64 - 1, "connections, without the first contact");
+    close(
+        all.sum("upstream_connects_total", &[("result", "new")]),
+        origin.connections() as u64 - 1,
+        "connections, without the first contact",
+    );
     close(all.sum("requests_shed_total", &[("reason", "in_flight_per_function")]), 1, "shed");
     close(all.sum("dedup_requests_total", &[]), 6, "webhooks that were read whole");
 
@@ -193,7 +202,8 @@ async fn crowd(sidecar: &Sidecar, state: &mut u64, count: usize) {
     for _ in 0..count {
         let mut target = String::new();
         for _ in 0..=dice(state) % 4 {
-            target.push_str(&format!("/{}{}", WORDS[dice(state) % WORDS.len()], dice(state) % 1000));
+            let (word, number) = (WORDS[dice(state) % WORDS.len()], dice(state) % 1000);
+            write!(target, "/{word}{number}").expect("a string takes all");
         }
         let method = ["GET", "DELETE", "PROPFIND", "X-WORD", "OPTIONS"][dice(state) % 5];
         let host = format!("h{}.test", dice(state) % 1000);
@@ -204,8 +214,9 @@ async fn crowd(sidecar: &Sidecar, state: &mut u64, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_who_make_up_paths_hosts_and_methods_make_no_series() {
-    // the second thousand is answered 200, as by a function that takes any path
-    let origin = Origin::start(|seen| if seen.header("host").ends_with("0.test") { Reply::ok("{}") } else { Reply::new(404, &[], "{}") }).await;
+    // one in ten is answered 200, as by a function that takes any path
+    let origin =
+        Origin::start(|seen| if seen.header("host").ends_with("0.test") { Reply::ok("{}") } else { Reply::new(404, &[], "{}") }).await;
     let sidecar = in_front_of(&origin.url()).rules(crate::signals_traffic::RULES).start().await;
     let mut state = 7;
     crowd(&sidecar, &mut state, 1000).await;

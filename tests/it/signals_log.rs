@@ -14,8 +14,7 @@ use crate::support::sidecar::in_front_of;
 use crate::support::until;
 
 /// The fields of interface.md 6, in their order.
-const ORDER: &str =
-    "ts level event request_id trace_id method path function status outcome rule reason age_s dedup duration_ms upstream bytes_in bytes_out slow error gen";
+const ORDER: &str = "ts level event request_id trace_id method path function status outcome rule reason age_s dedup duration_ms upstream bytes_in bytes_out slow error gen";
 const DEDUP: &str = "ids new repeated waited_ms";
 const UPSTREAM: &str = "addr status connect_ms first_byte_ms reused retries";
 
@@ -76,7 +75,9 @@ async fn every_line_has_its_fields_in_the_documented_order() {
     for line in log.lines() {
         let keys = keys(line);
         in_order(&keys, ORDER, line);
-        for always in ["ts", "level", "event", "request_id", "trace_id", "method", "path", "function", "status", "outcome", "duration_ms", "gen"] {
+        for always in
+            ["ts", "level", "event", "request_id", "trace_id", "method", "path", "function", "status", "outcome", "duration_ms", "gen"]
+        {
             assert!(keys.iter().any(|k| k == always), "no {always}: {line}");
         }
         for (object, order) in [("dedup", DEDUP), ("upstream", UPSTREAM)] {
@@ -166,7 +167,10 @@ async fn a_request_past_its_slow_rule_has_a_line_of_its_own() {
         assert_eq!(answer.await.expect("no panic").status, 200);
     }
     let slow = sidecar.line("slow", "slow-1").await;
-    assert_eq!((&slow["level"], &slow["slow"], &slow["duration_ms"], &slow["function"]), (&"warn".into(), &true.into(), &6.0.into(), &"held".into()));
+    assert_eq!(
+        (&slow["level"], &slow["slow"], &slow["duration_ms"], &slow["function"]),
+        (&"warn".into(), &true.into(), &6.0.into(), &"held".into())
+    );
     assert_eq!(sidecar.line("request", "slow-1").await["slow"], true);
     assert_eq!(sidecar.line("request", "other-1").await["slow"], false);
     assert_eq!(sidecar.lines().iter().filter(|l| l["event"] == "slow").count(), 1);

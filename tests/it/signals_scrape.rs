@@ -28,7 +28,9 @@ impl Prometheus {
         );
         std::fs::write(&file, scrape).expect("writable");
         let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", file.display())).arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}")).arg("--log.level=error").stdout(Stdio::null());
         let child = command.spawn().expect("prometheus starts: run scripts/setup.sh test");
         Self { address, child, _folder: folder }
@@ -37,7 +39,7 @@ impl Prometheus {
     /// The one value a query gives now, if it gives one.
     async fn ask(&self, query: &str) -> Option<f64> {
         tokio::net::TcpStream::connect(self.address).await.ok()?;
-        let encoded: String = query.bytes().map(|b| format!("%{b:02X}")).collect();
+        let encoded = query.bytes().fold(String::new(), |all, b| all + &format!("%{b:02X}"));
         let answer = send(self.address, &get(&format!("/api/v1/query?query={encoded}")).header("connection", "close")).await;
         let json: Value = serde_json::from_str(&answer.text()).ok()?;
         json.pointer("/data/result/0/value/1")?.as_str()?.parse().ok()
@@ -94,7 +96,10 @@ const LISTS: [(&str, &str); 9] = [
         "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
         TEXT,
     ),
-    ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", TEXT),
+    (
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        TEXT,
+    ),
     ("text/plain;version=0.0.4;q=1,*/*;q=0.1", TEXT),
     ("text/plain", TEXT),
     ("application/openmetrics-text", TEXT),

@@ -178,7 +178,8 @@ impl Exposition {
 
     /// The series of a metric (without prefix) that have these labels.
     pub fn of(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Series> {
-        let fits = |s: &&Series| s.name == format!("edge_sidecar_{name}") && labels.iter().all(|(l, v)| s.labels.get(*l).is_some_and(|x| x == v));
+        let fits =
+            |s: &&Series| s.name == format!("edge_sidecar_{name}") && labels.iter().all(|(l, v)| s.labels.get(*l).is_some_and(|x| x == v));
         self.0.iter().filter(fits).collect()
     }
 

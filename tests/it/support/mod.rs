@@ -11,6 +11,7 @@ pub mod wire;
 
 use std::fmt::Write as _;
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Longest wait for anything: a test that would hang fails instead.
@@ -38,7 +39,15 @@ pub fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, given once. Below those that the system hands out to connections and to `:0`, or one of the
+/// tests that run beside this one would take it before it is bound again.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let size = PORTS.end - PORTS.start;
+    let start = std::process::id().wrapping_mul(97);
+    let next = || start.wrapping_add(GIVEN.fetch_add(1, Relaxed)) % size + PORTS.start;
+    let mut ports = std::iter::repeat_with(next).take(1_000).filter_map(|port| u16::try_from(port).ok());
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
 }
