@@ -1,7 +1,7 @@
 //! The composition root: configuration -> parts -> Pingora server. The only place that wires.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -178,8 +178,15 @@ fn bind_socket(path: &Path) -> Result<UnixListener> {
         anyhow::ensure!(UnixStream::connect(path).is_err(), "another process serves it");
         std::fs::remove_file(path)?;
     }
-    let socket = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    // bound where nobody else can reach it, and shown only when its mode is right
+    let private = path.with_extension("private");
+    let inside = private.join("s");
+    let _ = std::fs::remove_dir_all(&private);
+    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+    let socket = UnixListener::bind(&inside)?;
+    std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&inside, path)?;
+    std::fs::remove_dir(&private)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -1,6 +1,5 @@
-//! Life of the process: start, signals, the clean end, what a killed one leaves behind.
+//! Life of the process: what keeps it from starting, signals, the clean end.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use edge_sidecar::proxy::drain::Stop;
@@ -124,45 +123,6 @@ async fn an_interrupt_needs_no_announcement_and_a_hang_up_ends_nothing() {
     assert_eq!(send(address, &get("/b")).await.status, 200, "alive after SIGHUP");
     process.signal("INT");
     assert_eq!(process.ended().await.code(), Some(0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_socket_of_a_killed_process_does_not_block_the_next_and_is_private() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("admin.sock");
-    let start = || {
-        let mut command = command(&["run", "--upstream", "http://127.0.0.1:9", "--admin-socket", &socket.display().to_string()]);
-        command.args(["--listen", &format!("127.0.0.1:{}", free_port()), "--admin-address", &format!("127.0.0.1:{}", free_port())]);
-        command.stdout(std::process::Stdio::null()).spawn().expect("it starts")
-    };
-    let answers = async || std::os::unix::net::UnixStream::connect(&socket).ok();
-    let mut first = start();
-    until("the socket answers", answers).await;
-    let second = start().wait_with_output().expect("it ends");
-    assert_eq!(second.status.code(), Some(1), "a socket that somebody serves is left alone");
-    first.kill().expect("ours");
-    first.wait().expect("ours");
-    let mut third = start();
-    until("the socket answers again", answers).await;
-    assert_eq!(std::fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o600);
-    third.kill().expect("ours");
-    third.wait().expect("ours");
-}
-
-#[test]
-fn a_busy_port_is_named() {
-    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("admin.sock").display().to_string();
-    let free = format!("127.0.0.1:{}", free_port());
-    for (listen, admin, word) in [(&address, &free, "listener functions"), (&free, &address, "admin.address")] {
-        let args = ["run", "--upstream", "http://127.0.0.1:9", "--listen", listen, "--admin-address", admin, "--admin-socket", &socket];
-        let output = command(&args).output().expect("it runs");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&address) && text.contains(word), "{text}");
-    }
 }
 
 #[test]

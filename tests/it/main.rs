@@ -1,8 +1,16 @@
 //! The one integration target: a binary that links Pingora is over 100 MB. A file a topic; `support` has the parts they are built of.
 #![allow(missing_docs, clippy::panic, reason = "tests: what fails here is meant to be seen")]
 
+mod admin;
+mod command;
 mod functions;
 mod layering;
 mod life;
+mod reload;
+mod reload_requests;
+mod signals;
+mod signals_log;
+mod signals_scrape;
+mod signals_traffic;
 mod smoke;
 mod support;

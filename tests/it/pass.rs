@@ -88,19 +88,31 @@ async fn a_query_arrives_as_written_and_has_its_own_entry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preflight_goes_to_the_function_each_time_and_comes_back_untouched() {
-    let allow = [("Access-Control-Allow-Origin", "https://app.test"), ("Access-Control-Allow-Headers", "authorization, apikey"), ("Vary", "Origin")];
+    let allow = [
+        ("Access-Control-Allow-Origin", "https://app.test"),
+        ("Access-Control-Allow-Headers", "authorization, apikey"),
+        ("Vary", "Origin"),
+    ];
     let origin = Origin::start(move |_| Reply::new(204, &allow, "")).await;
     let sidecar = in_front_of(&origin.url()).rules(RULES).start().await;
-    let asked = [("Origin", "https://app.test"), ("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "authorization, apikey")];
+    let asked = [
+        ("Origin", "https://app.test"),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "authorization, apikey"),
+    ];
     for target in ["/plain", "/profile", "/wa-webhook-core"] {
         for _ in 0..2 {
             let preflight = asked.iter().fold(request("OPTIONS", target), |r, (name, value)| r.header(name, value));
             let answer = sidecar.send(preflight).await;
             assert_eq!(answer.status, 204, "{target}");
-            allow.iter().for_each(|(name, value)| assert_eq!(answer.header(name), *value, "{target}"));
+            for (name, value) in allow {
+                assert_eq!(answer.header(name), value, "{target}");
+            }
             let seen = origin.seen().pop().expect("it was asked");
             assert_eq!((seen.method(), seen.target()), ("OPTIONS", target));
-            asked.iter().for_each(|(name, value)| assert_eq!(seen.header(name), *value, "{target}"));
+            for (name, value) in asked {
+                assert_eq!(seen.header(name), value, "{target}");
+            }
         }
     }
     assert_eq!(origin.count(), 6);
@@ -197,7 +209,7 @@ async fn a_function_that_closes_does_not_close_its_callers_connection() {
         assert_eq!((answer.status, answer.text().as_str()), (200, "bye"), "{kind}");
         assert_ne!(answer.header("connection"), "close", "{kind}");
     }
-    sidecar.until_series(r#"edge_sidecar_upstream_connections{state="in_use",upstream="functions"}"#, 0.0).await;
+    sidecar.until_series(r#"edge_sidecar_upstream_connections{upstream="functions",state="in_use"}"#, 0.0).await;
     let pool = &sidecar.metrics().await["clientPool"]["functions"];
     assert_eq!((&pool["size"], &pool["created"], &pool["reused"]), (&0.into(), &4.into(), &0.into()), "{pool}");
 }
@@ -209,6 +221,10 @@ async fn a_body_that_ends_with_its_connection_arrives_whole() {
     let mut connection = Connection::open(sidecar.address).await;
     for (kind, request) in each("framed") {
         let answer = connection.send(&request).await;
-        assert_eq!((answer.text().as_str(), answer.header("transfer-encoding"), answer.message.whole), ("all of it", "chunked", true), "{kind}");
+        assert_eq!(
+            (answer.text().as_str(), answer.header("transfer-encoding"), answer.message.whole),
+            ("all of it", "chunked", true),
+            "{kind}"
+        );
     }
 }

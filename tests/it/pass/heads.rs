@@ -45,7 +45,10 @@ async fn a_strangers_word_about_who_asks_is_not_passed_on() {
         assert_eq!(seen.message.all("x-forwarded-for"), address, "{kind}");
         assert_eq!(seen.message.all("x-forwarded-host"), ["functions.test"], "{kind}");
         assert_eq!(seen.message.all("x-forwarded-proto"), ["http"], "{kind}");
-        for (name, value) in &seen.message.headers {
+        // ids are random, and may hold any digits
+        for (name, value) in
+            seen.message.headers.iter().filter(|(n, _)| !["traceparent", "x-request-id"].contains(&&*n.to_ascii_lowercase()))
+        {
             assert!(!["6.6.6", "evil", "gopher", "666"].iter().any(|forged| value.contains(forged)), "{kind} {name}: {value}");
             assert!(!["x-forwarded-ssl", "forwarded", "x-real-ip"].contains(&&*name.to_ascii_lowercase()), "{kind} {name}");
         }
@@ -99,7 +102,9 @@ async fn request_fields_of_one_connection_go_no_further() {
     ];
     for (kind, seen) in sent(&origin, &sidecar, "hop", &fields).await {
         let gone = ["x-hop", "keep-alive", "te", "trailer", "proxy-connection", "proxy-authorization", "upgrade"];
-        gone.iter().for_each(|name| assert_eq!(seen.header(name), "", "{kind} {name}"));
+        for name in gone {
+            assert_eq!(seen.header(name), "", "{kind} {name}");
+        }
         assert!(!seen.header("connection").to_ascii_lowercase().contains("hop"), "{kind}");
     }
 }
@@ -113,7 +118,9 @@ async fn a_nomination_cannot_remove_what_decides_about_the_caller() {
         let answer = sidecar.send(request.header("Connection", "Authorization, apikey, cookie, Content-Type, X-Hop")).await;
         assert_eq!(answer.status, 200, "{kind}");
         let seen = origin.seen().pop().expect("the function was asked");
-        fields[..4].iter().for_each(|(name, value)| assert_eq!(seen.message.all(name), [*value], "{kind} {name}"));
+        for (name, value) in &fields[..4] {
+            assert_eq!(seen.message.all(name), [*value], "{kind} {name}");
+        }
         assert_eq!(seen.header("x-hop"), "", "{kind}");
     }
 }
@@ -124,7 +131,7 @@ async fn a_nomination_of_who_asks_is_refused_on_a_plain_route() {
     let answer = sidecar.send(get("/plain").header("Connection", "X-Forwarded-For")).await;
     assert_eq!((answer.status, &answer.json()["error"]), (400, &"bad_request".into()));
     assert_eq!(origin.count(), 0);
-    sidecar.until_series(r#"edge_sidecar_upstream_connections{state="in_use",upstream="functions"}"#, 0.0).await;
+    sidecar.until_series(r#"edge_sidecar_upstream_connections{upstream="functions",state="in_use"}"#, 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +151,9 @@ async fn answer_fields_of_one_connection_go_no_further() {
     for (kind, request) in each("hop").into_iter().chain([("cached GET", get("/profile/hop"))]) {
         let answer = sidecar.send(request).await;
         let gone = ["x-hop", "keep-alive", "proxy-authenticate", "trailer", "upgrade"];
-        gone.iter().for_each(|name| assert!(!answer.has(name), "{kind} {name}"));
+        for name in gone {
+            assert!(!answer.has(name), "{kind} {name}");
+        }
         assert!(!answer.header("connection").to_ascii_lowercase().contains("hop"), "{kind}");
         assert_eq!((answer.header("x-kept"), answer.header("server")), ("yes", "deno"), "{kind}");
     }
@@ -153,7 +162,9 @@ async fn answer_fields_of_one_connection_go_no_further() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_well_formed_id_goes_along_and_another_is_replaced() {
     let (origin, sidecar) = echo().await;
-    for (n, (given, kept)) in [("a.b_c-9", true), ("", false), ("no spaces", false), ("{}", false), (&*"x".repeat(129), false)].into_iter().enumerate() {
+    for (n, (given, kept)) in
+        [("a.b_c-9", true), ("", false), ("no spaces", false), ("{}", false), (&*"x".repeat(129), false)].into_iter().enumerate()
+    {
         for (kind, request) in each(&format!("id{n}")) {
             let answer = sidecar.send(request.header("X-Request-Id", given)).await;
             let id = answer.header("x-request-id").to_owned();

@@ -36,13 +36,17 @@ async fn events_come_one_by_one_as_the_function_sends_them() {
     for chunked in [true, false] {
         for (kind, request) in stream_requests() {
             let gates: [Gate; 3] = std::array::from_fn(|_| Gate::new());
-            let held = gates.clone();
-            let origin = Origin::start(move |_| events(&held, chunked)).await;
+            let scripted = gates.clone();
+            let origin = Origin::start(move |_| events(&scripted, chunked)).await;
             let sidecar = in_front_of(&origin.url()).rules(RULES).start().await;
             let mut connection = sidecar.connect().await;
             connection.write(&request).await;
-            let head = connection.read_head().await;
-            assert_eq!((head.status, head.header("content-type"), head.has("content-encoding")), (200, "text/event-stream", false), "{kind}");
+            let answer = connection.read_head().await;
+            assert_eq!(
+                (answer.status, answer.header("content-type"), answer.has("content-encoding")),
+                (200, "text/event-stream", false),
+                "{kind}"
+            );
             for (n, gate) in gates.iter().enumerate() {
                 gate.open();
                 assert_eq!(connection.read_chunk().await, Some(event(n)), "{kind}, chunked {chunked}");
@@ -55,8 +59,8 @@ async fn events_come_one_by_one_as_the_function_sends_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_events_on_a_cached_route_is_nobody_elses() {
     let gates: [Gate; 3] = std::array::from_fn(|_| Gate::new());
-    let held = gates.clone();
-    let origin = Origin::start(move |_| events(&held, true)).await;
+    let scripted = gates.clone();
+    let origin = Origin::start(move |_| events(&scripted, true)).await;
     let sidecar = in_front_of(&origin.url()).rules(RULES).start().await;
     let [mut first, mut second] = [sidecar.connect().await, sidecar.connect().await];
     for connection in [&mut first, &mut second] {
@@ -86,7 +90,11 @@ async fn a_websocket_carries_bytes_both_ways_after_a_pause() {
         let upgrade = get(target).header("Connection", "keep-alive, Upgrade").header("Upgrade", "websocket");
         connection.write(&upgrade.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").header("Sec-WebSocket-Version", "13")).await;
         let switched = connection.read_head().await;
-        assert_eq!((switched.status, switched.header("upgrade"), switched.header("sec-websocket-accept")), (101, "websocket", "ok"), "{target}");
+        assert_eq!(
+            (switched.status, switched.header("upgrade"), switched.header("sec-websocket-accept")),
+            (101, "websocket", "ok"),
+            "{target}"
+        );
         let seen = origin.seen().pop().expect("it was asked");
         assert_eq!((seen.header("upgrade"), seen.header("sec-websocket-version")), ("websocket", "13"), "{target}");
         assert!(seen.header("connection").to_ascii_lowercase().contains("upgrade"), "{target}");
@@ -97,7 +105,7 @@ async fn a_websocket_carries_bytes_both_ways_after_a_pause() {
         }
         connection.close();
         sidecar.until_series("edge_sidecar_requests_in_flight", 0.0).await;
-        sidecar.until_series(r#"edge_sidecar_upstream_connections{state="in_use",upstream="functions"}"#, 0.0).await;
+        sidecar.until_series(r#"edge_sidecar_upstream_connections{upstream="functions",state="in_use"}"#, 0.0).await;
     }
     assert_eq!(origin.count(), 6);
 }
@@ -105,7 +113,12 @@ async fn a_websocket_carries_bytes_both_ways_after_a_pause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_is_seen_as_broken() {
     let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n";
-    let replies = [Reply::ok("x".repeat(1000)).cut(10), Reply::raw(whole).cut(5), Reply::raw(whole).cut(7), Reply::ok("x".repeat(100_000)).cut(1).then(Step::Reset)];
+    let replies = [
+        Reply::ok("x".repeat(1000)).cut(10),
+        Reply::raw(whole).cut(5),
+        Reply::raw(whole).cut(7),
+        Reply::ok("x".repeat(100_000)).cut(1).then(Step::Reset),
+    ];
     for (n, reply) in replies.into_iter().enumerate() {
         let origin = Origin::start(move |_| reply.clone()).await;
         let sidecar = in_front_of(&origin.url()).rules(RULES).start().await;
