@@ -26,6 +26,7 @@ use crate::proxy::drain::{Drain, Source};
 use crate::proxy::service::Edge;
 use crate::proxy::way::Way;
 use crate::proxy::{Functions, Shared};
+use crate::store::flights::Flights;
 use crate::store::memory::Memory;
 use crate::store::responses::Responses;
 use crate::telemetry::log::AccessLog;
@@ -66,12 +67,12 @@ impl App {
             sidecar.upstreams.iter().map(|u| Ok(Arc::new(Way::new(u.clone(), clock.clone())?))).collect::<Result<_>>()?;
         let (claims, responses) =
             (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
-        let bodies = Budget::new(sidecar.memory.bodies);
+        let (bodies, flights) = (Budget::new(sidecar.memory.bodies), Arc::<Flights>::default());
         let metrics = {
             let (ways, live, responses, claims, bodies) =
                 (ways.clone(), Arc::clone(&live), Arc::clone(&responses), Arc::clone(&claims), bodies.clone());
-            let budget = sidecar.memory.budget;
-            let read = move || read(&ways, &live, &responses, &claims, &bodies, budget);
+            let (budget, flights) = (sidecar.memory.budget, Arc::clone(&flights));
+            let read = move || read(&ways, &live, (&responses, &flights), &claims, &bodies, budget);
             Arc::new(Metrics::new(Box::new(read), clock.clone(), Some(log)))
         };
         metrics.prepare(&live.load().rules);
@@ -84,7 +85,7 @@ impl App {
             limits: sidecar.limits,
             memory: sidecar.memory,
             trusted_proxies: sidecar.trusted_proxies.clone(),
-            flights: Arc::default(),
+            flights,
             running: Running::default(),
             functions: Functions::default(),
             draining: AtomicBool::new(false),
@@ -192,7 +193,14 @@ fn bind_socket(path: &Path) -> Result<UnixListener> {
 }
 
 /// Reads everything that is not counted request by request.
-fn read(ways: &[Arc<Way>], live: &Live, responses: &Responses, claims: &Memory, bodies: &Budget, budget: u64) -> readings::Readings {
+fn read(
+    ways: &[Arc<Way>],
+    live: &Live,
+    (responses, flights): (&Responses, &Flights),
+    claims: &Memory,
+    bodies: &Budget,
+    budget: u64,
+) -> readings::Readings {
     let pool =
         |way: &Arc<Way>| readings::Pool { upstream: Arc::clone(&way.name), numbers: way.counters.read(), healthy: way.peer().is_some() };
     let totals = responses.totals();
@@ -210,6 +218,7 @@ fn read(ways: &[Arc<Way>], live: &Live, responses: &Responses, claims: &Memory, 
             bytes: totals.bytes,
             capacity_bytes: totals.capacity,
             evictions: totals.evicted.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
+            waiting: count(flights.waiting()),
         },
         dedup: readings::Dedup {
             entries: count(ids.entries),

@@ -72,7 +72,11 @@ impl Upstream for Arc<Way> {
                 }
                 return Err(failure);
             };
-            self.counters.retried();
+            if stale {
+                self.counters.stale();
+            } else {
+                self.counters.retried();
+            }
             sleep(pause).await;
         }
     }

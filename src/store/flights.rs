@@ -80,6 +80,12 @@ impl Flights {
         self.0.len()
     }
 
+    /// How many wait for others' fetches.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.iter().map(|flight| flight.receiver_count()).sum()
+    }
+
     /// Whether none runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {

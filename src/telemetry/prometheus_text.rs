@@ -122,6 +122,7 @@ fn cache(scrape: &Scrape<'_>) -> Vec<Table> {
             &["reason"],
             cache.evictions.iter().map(|(reason, n)| ([(*reason).to_owned()], float(*n))),
         ),
+        Table::one("cache_waiting", "Requests that wait for an answer which another one fetches.", float(cache.waiting)),
     ]
 }
 
@@ -143,7 +144,10 @@ fn pools(scrape: &Scrape<'_>) -> Vec<Table> {
         let n = &p.numbers;
         [("new", n.new), ("reused", n.reused), ("failed", n.failed)].map(|(r, n)| ([p.upstream.to_string(), r.to_owned()], float(n)))
     });
-    let retries = pools.iter().map(|p| ([p.upstream.to_string(), "connect".to_owned()], float(p.numbers.retried)));
+    let retries = pools.iter().flat_map(|p| {
+        let of = |reason: &str, n| ([p.upstream.to_string(), reason.to_owned()], float(n));
+        [of("connect", p.numbers.retried), of("stale", p.numbers.stale)]
+    });
     vec![
         Table::by("upstream_connections", "Open connections to an upstream, by state: idle or in_use.", &["upstream", "state"], states),
         Table::by(
@@ -154,7 +158,7 @@ fn pools(scrape: &Scrape<'_>) -> Vec<Table> {
         ),
         Table::by(
             "upstream_retries_total",
-            "Further attempts where the function cannot have run, by what failed.",
+            "Further attempts, by what failed: connect (no connection came about) or stale (a GET met a kept connection that was closed).",
             &["upstream", "reason"],
             retries,
         ),

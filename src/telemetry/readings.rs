@@ -44,6 +44,8 @@ pub struct Cache {
     pub capacity_bytes: u64,
     /// Entries removed since the start, by closed reason. List every reason, from 0.
     pub evictions: Vec<(&'static str, u64)>,
+    /// Requests that wait for an answer which another one fetches.
+    pub waiting: u64,
 }
 
 /// What one rule has in the store.
@@ -118,6 +120,7 @@ pub mod tests_support {
                 bytes: 900,
                 capacity_bytes: 32 << 20,
                 evictions: vec![("capacity", 1), ("expired", 0)],
+                waiting: 0,
             },
             dedup: Dedup { entries: 5, capacity: 250_000, in_flight: 1, waiting: 0, bytes: 4096 },
             body_bytes: 0,

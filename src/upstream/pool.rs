@@ -16,6 +16,7 @@ pub struct Counters {
     reused: AtomicU64,
     failed: AtomicU64,
     retried: AtomicU64,
+    stale: AtomicU64,
 }
 
 /// One reading of [`Counters`].
@@ -37,6 +38,8 @@ pub struct Numbers {
     pub failed: u64,
     /// Further attempts made because of that.
     pub retried: u64,
+    /// Further attempts made because a kept connection had been closed by the other side.
+    pub stale: u64,
 }
 
 impl Counters {
@@ -55,9 +58,14 @@ impl Counters {
         self.failed.fetch_add(1, Relaxed);
     }
 
-    /// Another attempt is made.
+    /// Another attempt is made, since the last one got no connection.
     pub fn retried(&self) {
         self.retried.fetch_add(1, Relaxed);
+    }
+
+    /// Another attempt is made, since the kept connection of the last one had been closed.
+    pub fn stale(&self) {
+        self.stale.fetch_add(1, Relaxed);
     }
 
     /// A request took a connection; it gives it back when the value is dropped.
@@ -73,8 +81,9 @@ impl Counters {
     pub fn read(&self) -> Numbers {
         let (created, in_use) = (self.opened.load(Relaxed), self.borrowed.load(Relaxed));
         let size = created.saturating_sub(self.closed.load(Relaxed));
-        let [new, reused, failed, retried] = [&self.new, &self.reused, &self.failed, &self.retried].map(|n| n.load(Relaxed));
-        Numbers { size, idle: size.saturating_sub(in_use), in_use, created, new, reused, failed, retried }
+        let counts = [&self.new, &self.reused, &self.failed, &self.retried, &self.stale];
+        let [new, reused, failed, retried, stale] = counts.map(|n| n.load(Relaxed));
+        Numbers { size, idle: size.saturating_sub(in_use), in_use, created, new, reused, failed, retried, stale }
     }
 }
 
