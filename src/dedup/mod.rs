@@ -65,11 +65,14 @@ pub enum SkipReason {
     OddPath,
     /// The bytes of all bodies in flight are at `memory.bodies`.
     BodyBudget,
+    /// A copy in flight has claimed the events and the rule says `while_first_runs: forward`, or there is no room for a claim.
+    NotClaimed,
 }
 
 impl SkipReason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 6] = [Self::NoId, Self::Unparsable, Self::Encoded, Self::TooManyIds, Self::OddPath, Self::BodyBudget];
+    pub const ALL: [Self; 7] =
+        [Self::NoId, Self::Unparsable, Self::Encoded, Self::TooManyIds, Self::OddPath, Self::BodyBudget, Self::NotClaimed];
 
     /// The closed word of the reason.
     #[must_use]
@@ -81,6 +84,7 @@ impl SkipReason {
             Self::TooManyIds => "too_many_ids",
             Self::OddPath => "odd_path",
             Self::BodyBudget => "body_budget",
+            Self::NotClaimed => "not_claimed",
         }
     }
 }

@@ -109,18 +109,23 @@ impl<U: Upstream> Fill<U> {
             Ok(storable) => Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, lead)),
             Err(reason) => {
                 // at the head, so that nobody queues behind an answer that is not for him
-                shelf.responses.mark_pass(&key, &rule.name, shelf.clock.now() + PASS_TIME);
+                mark_pass(&shelf, &key, &rule.name);
                 if let Some(lead) = lead {
                     lead.pass(reason);
                 }
                 Err(reason)
             }
         };
+        store_whole(&mut gathering);
         let exchanged = Box::new(answer.exchanged());
         let stored = gathering.as_ref().map(|_| ()).map_err(|reason| *reason);
         let _ = tx.send(Part::Head(answer.take_head(), stored, exchanged));
         pour(answer, &tx, &mut gathering).await;
     }
+}
+
+fn mark_pass(shelf: &Shelf, key: &CacheKey, rule: &Arc<str>) {
+    shelf.responses.mark_pass(key, rule, shelf.clock.now() + PASS_TIME);
 }
 
 fn judge(
@@ -147,7 +152,7 @@ async fn pour<A: Answer>(mut answer: A, tx: &mpsc::UnboundedSender<Part<A::Head>
                 }
             }
             Ok(None) => {
-                let not_stored = std::mem::replace(gathering, Err(NotStored::Incomplete)).and_then(Gathering::store).err();
+                let not_stored = gathering.as_mut().map_err(|reason| *reason).and_then(Gathering::store).err();
                 let _ = tx.send(Part::End { not_stored, exchanged: Box::new(answer.exchanged()) });
                 return;
             }
@@ -162,6 +167,17 @@ async fn pour<A: Answer>(mut answer: A, tx: &mpsc::UnboundedSender<Part<A::Head>
     }
 }
 
+/// Stores a body that its length tells to be whole before its last piece is handed on: who counts the bytes may ask again at once, and
+/// must find it.
+fn store_whole(gathering: &mut Result<Gathering, NotStored>) {
+    if let Ok(wanted) = gathering
+        && wanted.is_whole()
+        && let Err(reason) = wanted.store()
+    {
+        *gathering = Err(reason);
+    }
+}
+
 /// Hands a piece on, and keeps it while gathering. False: the caller left, and nobody else wants the rest.
 async fn deliver<H>(
     tx: &mpsc::UnboundedSender<Part<H>>,
@@ -173,12 +189,13 @@ async fn deliver<H>(
         match wanted.keep(&data) {
             // bounded by `max_object`, so no window: a slow caller must not hold the followers
             Ok(()) => {
+                store_whole(gathering);
                 let _ = tx.send(Part::Data(data, None));
                 return true;
             }
             Err(reason) => {
-                if let Ok(Gathering { lead: Some(lead), .. }) = std::mem::replace(gathering, Err(reason)) {
-                    lead.pass(reason);
+                if let Ok(given_up) = std::mem::replace(gathering, Err(reason)) {
+                    given_up.pass(reason);
                 }
             }
         }
@@ -196,8 +213,11 @@ struct Gathering {
     shelf: Shelf,
     key: CacheKey,
     rule: Arc<str>,
-    storable: Storable,
+    /// `None` once it is stored.
+    storable: Option<Storable>,
     headers: HeaderMap,
+    /// The length it is to have, where it is told.
+    announced: Option<u64>,
     parts: Vec<Bytes>,
     share: Option<Share>,
     size: u64,
@@ -207,7 +227,18 @@ struct Gathering {
 impl Gathering {
     fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, lead: Option<Lead>) -> Self {
         let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
-        Self { share: shelf.bodies.take(0), shelf, key, rule, storable, headers, parts: Vec::new(), size: 0, lead }
+        let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let announced = if storable.facts.status == 204 { Some(0) } else { length };
+        let (share, storable) = (shelf.bodies.take(0), Some(storable));
+        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, lead }
+    }
+
+    /// Given up: who waits goes alone, and so does who comes within the next seconds.
+    fn pass(self, reason: NotStored) {
+        mark_pass(&self.shelf, &self.key, &self.rule);
+        if let Some(lead) = self.lead {
+            lead.pass(reason);
+        }
     }
 
     /// Keeps a piece.
@@ -223,23 +254,30 @@ impl Gathering {
         Ok(())
     }
 
-    /// The body is whole: into the store, then the word to the followers.
-    fn store(self) -> Result<(), NotStored> {
-        let announced = self.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-        let stored = if announced.is_some_and(|n| n != self.size) {
+    fn is_whole(&self) -> bool {
+        self.announced == Some(self.size)
+    }
+
+    /// The body is whole: into the store, then the word to the followers. Once; again is without effect.
+    fn store(&mut self) -> Result<(), NotStored> {
+        let Some(storable) = self.storable.take() else { return Ok(()) };
+        let parts = std::mem::take(&mut self.parts);
+        let stored = if self.announced.is_some() && !self.is_whole() {
             Err(NotStored::Incomplete)
         } else {
             let fields = self.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-            self.shelf.responses.insert(&self.key, Entry::new(self.rule, self.storable, &self.headers, fields, &self.parts))
+            let entry = Entry::new(Arc::clone(&self.rule), storable, &self.headers, fields, &parts);
+            self.shelf.responses.insert(&self.key, entry)
         };
-        match (stored, self.lead) {
-            (Ok(entry), Some(lead)) => lead.done(entry),
-            (Err(reason), Some(lead)) => {
-                lead.pass(reason);
-                return Err(reason);
-            }
-            (stored, None) => return stored.map(drop),
+        self.share = None;
+        match (&stored, self.lead.take()) {
+            (Ok(entry), Some(lead)) => lead.done(Arc::clone(entry)),
+            (Err(reason), Some(lead)) => lead.pass(*reason),
+            (_, None) => {}
         }
-        Ok(())
+        stored.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,16 @@ where
     U: Upstream,
     D: Downstream<Head = <U::Answer as Answer>::Head>,
 {
-    let mut answer = match upstream.open(call).await {
+    relay(upstream.open(call).await, down, settle).await
+}
+
+/// The second half of [`send`]: what was opened, or why it was not.
+pub async fn relay<A, D>(opened: Result<A, Failure>, down: &mut D, settle: impl FnOnce(u16) + Send) -> Sent
+where
+    A: Answer,
+    D: Downstream<Head = A::Head>,
+{
+    let mut answer = match opened {
         Ok(answer) => answer,
         Err(Failure { cause, exchanged }) => return Sent { exchanged, end: End::NoAnswer(cause) },
     };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::prelude::Result;
 use pingora::proxy::Session;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::respond::Refusal;
@@ -17,11 +18,13 @@ pub enum Body {
     Whole(Vec<Bytes>, Share),
     /// The budget has no room; nothing was read, so it can still be streamed.
     NoRoom,
+    /// The budget had room for this much of a body without a length; the rest can still be streamed, by [`pump`].
+    Begun(Vec<Bytes>, Share),
     /// It breaks a limit.
     Refused(Refusal),
 }
 
-/// Reads the body. One without a length takes room for the largest that is allowed, and gives back what it did not need.
+/// Reads the body. One without a length takes room as it comes.
 ///
 /// # Errors
 /// The caller left before its body was complete.
@@ -30,20 +33,14 @@ pub async fn read(session: &mut Session, limit: u64, time: Duration, budget: &Bu
     if length.is_some_and(|n| n > limit) {
         return Ok(Body::Refused(Refusal::BodyTooLarge));
     }
-    let Some(mut share) = budget.take(length.unwrap_or(limit)) else { return Ok(Body::NoRoom) };
-    match timeout(time, collect(session, limit)).await {
+    let Some(share) = budget.take(length.unwrap_or_default()) else { return Ok(Body::NoRoom) };
+    match timeout(time, collect(session, limit, share, length.is_some())).await {
+        Ok(body) => body,
         Err(_) => Ok(Body::Refused(Refusal::BodyTimeout)),
-        Ok(Err(e)) => Err(e),
-        Ok(Ok(None)) => Ok(Body::Refused(Refusal::BodyTooLarge)),
-        Ok(Ok(Some(chunks))) => {
-            share.shrink_to(chunks.iter().map(|c| c.len() as u64).sum());
-            Ok(Body::Whole(chunks, share))
-        }
     }
 }
 
-/// `None`: over the limit.
-async fn collect(session: &mut Session, limit: u64) -> Result<Option<Vec<Bytes>>> {
+async fn collect(session: &mut Session, limit: u64, mut share: Share, reserved: bool) -> Result<Body> {
     if session.get_header(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         // Pingora takes any head written before the body's end for an early answer and would close: tell it that this one is none
         session.set_close_on_response_before_downstream_finish(false);
@@ -54,9 +51,32 @@ async fn collect(session: &mut Session, limit: u64) -> Result<Option<Vec<Bytes>>
     while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
         total += chunk.len() as u64;
         if total > limit {
-            return Ok(None);
+            return Ok(Body::Refused(Refusal::BodyTooLarge));
         }
+        let room = reserved || share.grow(chunk.len() as u64);
         chunks.push(chunk);
+        if !room {
+            return Ok(Body::Begun(chunks, share));
+        }
     }
-    Ok(Some(chunks))
+    Ok(Body::Whole(chunks, share))
+}
+
+/// Hands on what is left of a body as it is read, at most `left` bytes.
+///
+/// # Errors
+/// The caller left; `Ok(Some(_))`: the body breaks a limit. In both cases `to` is closed without the end of the body.
+pub async fn pump(session: &mut Session, mut left: u64, time: Duration, to: mpsc::Sender<Option<Bytes>>) -> Result<Option<Refusal>> {
+    let hand_on = async {
+        while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
+            let Some(rest) = left.checked_sub(chunk.len() as u64) else { return Ok(Some(Refusal::BodyTooLarge)) };
+            left = rest;
+            if to.send(Some(chunk)).await.is_err() {
+                return Ok(None); // the function has answered, or is gone: its side tells
+            }
+        }
+        let _ = to.send(None).await;
+        Ok(None)
+    };
+    timeout(time, hand_on).await.unwrap_or(Ok(Some(Refusal::BodyTimeout)))
 }

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use super::client::Client;
 use super::ctx::{CacheMark, CacheStory, Ctx};
 use super::exchange::{Call, Open};
-use super::heads::{self, Purpose};
+use super::heads::{self, Length, Purpose};
 use super::respond::{self, Refusal};
 use super::service::Edge;
 use super::way::Way;
@@ -52,7 +52,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     let request = session.req_header().headers.clone();
     let fill = |lead| Fill {
         upstream: Arc::clone(&edge.way),
-        call: Call { head, body: Vec::new(), share: None },
+        call: Call::bodyless(head),
         shelf: shelf.clone(),
         key: lookup.key.clone(),
         rule: Arc::clone(&lookup.rule),
@@ -92,7 +92,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
 /// The head of a fetch: nothing of the caller that is not in the key.
 fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<pingora::http::RequestHeader> {
     let request = session.req_header();
-    let mut head = heads::exchange_head(request, 0, &edge.way, &edge.caller(session, ctx), Purpose::Fetch)?;
+    let mut head = heads::exchange_head(request, Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Fetch)?;
     let unkeyed: Vec<HeaderName> = strip_on_fetch(lookup.rule.settings.scope, &request.headers).cloned().collect();
     for name in unkeyed.iter().filter(|n| !matches!(n.as_str(), "x-forwarded-host" | "x-forwarded-proto")) {
         head.remove_header(name);
@@ -193,8 +193,7 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
 /// Sends the request on as it came; nothing of the answer is kept.
 async fn alone(edge: &Edge, session: &mut Session, ctx: &mut Ctx, why: Why) -> Result<bool> {
     tell(ctx, asked(why, 0, Err(NotStored::Status)), None);
-    let head = heads::exchange_head(session.req_header(), 0, &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
-    let call = Call { head, body: Vec::new(), share: None };
-    let sent = send(&edge.way, call, &mut Client { session, marks: &ctx.marks }, |_| ()).await;
+    let head = heads::exchange_head(session.req_header(), Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
+    let sent = send(&edge.way, Call::bodyless(head), &mut Client { session, marks: &ctx.marks }, |_| ()).await;
     finish(session, ctx, sent).await
 }

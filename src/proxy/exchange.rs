@@ -9,7 +9,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType};
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout_at};
 
 use super::way::Way;
@@ -22,10 +22,23 @@ use crate::upstream::pool::Borrowed;
 pub struct Call {
     /// Its head, ready for the upstream.
     pub head: RequestHeader,
-    /// Its whole body.
+    /// Its body, as far as it is at hand. Let go of as it is sent: only what never began to be sent is tried again.
     pub body: Vec<Bytes>,
-    /// What the body takes of `memory.bodies`, given back once it is sent for good.
+    /// What the body takes of `memory.bodies`, given back once it is sent.
     pub share: Option<Share>,
+    /// The rest of a body that is still being read.
+    pub rest: Option<Rest>,
+}
+
+/// Pieces of a body as they are read; `None` is its proper end. A channel that closes without one is a cut.
+pub type Rest = mpsc::Receiver<Option<Bytes>>;
+
+impl Call {
+    /// A request without a body.
+    #[must_use]
+    pub const fn bodyless(head: RequestHeader) -> Self {
+        Self { head, body: Vec::new(), share: None, rest: None }
+    }
 }
 
 /// An answer of a function whose head is read.
@@ -49,13 +62,13 @@ impl Upstream for Arc<Way> {
     type Call = Call;
     type Answer = Open;
 
-    async fn open(&self, call: Call) -> Result<Open, Failure> {
+    async fn open(&self, mut call: Call) -> Result<Open, Failure> {
         let flying = self.flying.enter();
         let started = self.clock.now();
         let mut made = 0;
         loop {
             made += 1;
-            let mut failure = match attempt(self, &call, started).await {
+            let mut failure = match attempt(self, &mut call, started).await {
                 Ok(mut open) => {
                     open.exchanged.retries = made - 1;
                     open.flying = Some(flying);
@@ -83,7 +96,7 @@ impl Upstream for Arc<Way> {
 }
 
 /// One attempt: slot, connection, request, final head.
-async fn attempt(way: &Arc<Way>, call: &Call, started: Instant) -> Result<Open, Failure> {
+async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Open, Failure> {
     let bare = |cause| Failure { cause, exchanged: None };
     let peer = way.peer().ok_or_else(|| bare(Cause::Refused))?;
     let slot = way.slot().await.ok_or_else(|| bare(Cause::Busy))?;
@@ -138,7 +151,7 @@ async fn connect(way: &Way, peer: &HttpPeer) -> Result<(HttpSession, bool), Caus
 }
 
 /// Sends the request and reads heads until the final one; informational ones are not passed on (RFC 9110 15.2 allows it).
-async fn talk(session: &mut HttpSession, way: &Way, call: &Call) -> Result<Box<ResponseHeader>, Cause> {
+async fn talk(session: &mut HttpSession, way: &Way, call: &mut Call) -> Result<Box<ResponseHeader>, Cause> {
     session.write_timeout = Some(way.config.between_bytes);
     let sent = write(session, call).await;
     if sent.as_ref().is_err_and(|e| *e.etype() == ErrorType::WriteTimedout) {
@@ -164,10 +177,20 @@ async fn talk(session: &mut HttpSession, way: &Way, call: &Call) -> Result<Box<R
     }
 }
 
-async fn write(session: &mut HttpSession, call: &Call) -> Result<(), Box<Error>> {
+async fn write(session: &mut HttpSession, call: &mut Call) -> Result<(), Box<Error>> {
     session.write_request_header(Box::new(call.head.clone())).await?;
-    for chunk in &call.body {
-        session.write_body(chunk).await?;
+    for chunk in std::mem::take(&mut call.body) {
+        session.write_body(&chunk).await?;
+    }
+    call.share = None;
+    if let Some(rest) = &mut call.rest {
+        loop {
+            match rest.recv().await {
+                Some(Some(chunk)) => session.write_body(&chunk).await?,
+                Some(None) => break,
+                None => return Err(Error::explain(ErrorType::ConnectionClosed, "the caller left within its body")),
+            };
+        }
     }
     session.finish_body().await.map(drop)
 }

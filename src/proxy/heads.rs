@@ -49,19 +49,31 @@ pub enum Purpose {
     Fetch,
 }
 
-/// The upstream's head of a request whose whole body of `length` bytes is at hand.
+/// How long a body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// All of it is at hand.
+    Known(usize),
+    /// It is still being read.
+    Unknown,
+}
+
+/// The upstream's head of a request for the exchange.
 ///
 /// # Errors
 /// A field value that cannot be sent; none that a caller can cause is known.
-pub fn exchange_head(request: &RequestHeader, length: usize, way: &Way, caller: &Caller<'_>, purpose: Purpose) -> Result<RequestHeader> {
+pub fn exchange_head(request: &RequestHeader, length: Length, way: &Way, caller: &Caller<'_>, purpose: Purpose) -> Result<RequestHeader> {
     let mut head = request.clone();
-    let has_body = length > 0 || head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
+    let has_body =
+        !matches!(length, Length::Known(0)) || head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
     strip_connection(&request.headers, |name| {
         head.remove_header(name);
     });
     head.remove_header(&EXPECT);
-    if has_body {
-        head.insert_header(CONTENT_LENGTH, length)?;
+    match length {
+        Length::Known(length) if has_body => head.insert_header(CONTENT_LENGTH, length)?,
+        Length::Known(_) => {}
+        Length::Unknown => head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?,
     }
     head.set_version(Version::HTTP_11);
     tell(&mut head, request, way, caller, purpose)?;

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
+use tokio::sync::mpsc;
 
 use super::body::{self, Body};
 use super::client::Client;
 use super::ctx::{Ctx, DedupMark, DedupStory};
 use super::exchange::Call;
-use super::heads::{self, Purpose};
+use super::heads::{self, Length, Purpose};
 use super::respond::{self, Refusal};
 use super::service::Edge;
 use crate::dedup::{self, SkipReason};
 use crate::engine::{Identified, Rule, identify};
+use crate::flow::Upstream;
 use crate::flow::budget::Share;
-use crate::flow::send::{End, Sent, send};
+use crate::flow::send::{End, Sent, relay, send};
 use crate::flow::webhook::{Admission, Admitted, admit};
 use crate::store::claims::Claim;
 use crate::telemetry::record::{DedupResult, Outcome, Source};
@@ -36,6 +38,10 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc
             skip(ctx, SkipReason::BodyBudget);
             return Ok(false);
         }
+        Body::Begun(begun, share) => {
+            skip(ctx, SkipReason::BodyBudget);
+            return stream(edge, session, ctx, begun, share).await;
+        }
         Body::Refused(refusal) => return respond::refuse(session, ctx, refusal).await,
     };
     ctx.story.bytes_in = body.iter().map(|b| b.len() as u64).sum();
@@ -47,7 +53,12 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc
         Identified::Events { keys, idless } => {
             let admitted = admit(&*edge.shared.claims, &edge.shared.clock, &rule.settings, &keys, idless).await;
             match note(ctx, admitted, keys.len()) {
-                Ok(claim) => Some(claim),
+                Ok(claim) => {
+                    if claim.fresh() == 0 && !idless {
+                        skip(ctx, SkipReason::NotClaimed);
+                    }
+                    Some(claim)
+                }
                 Err(Some(refusal)) => return respond::refuse(session, ctx, refusal).await,
                 Err(None) => return respond::json(session, &ctx.marks, 200, Bytes::from_static(DUPLICATE), None).await,
             }
@@ -103,9 +114,9 @@ async fn forward(
     (body, share): (Vec<Bytes>, Share),
     claim: Option<Claim>,
 ) -> Result<bool> {
-    let length = usize::try_from(ctx.story.bytes_in).unwrap_or(usize::MAX);
+    let length = Length::Known(body.iter().map(Bytes::len).sum());
     let head = heads::exchange_head(session.req_header(), length, &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
-    let call = Call { head, body, share: Some(share) };
+    let call = Call { head, body, share: Some(share), rest: None };
     let clock = edge.shared.clock.clone();
     // any other status, and no answer at all, drops the claim: the next copy is forwarded
     let settle = move |status: u16| {
@@ -114,6 +125,24 @@ async fn forward(
         }
     };
     let sent = send(&edge.way, call, &mut Client { session, marks: &ctx.marks }, settle).await;
+    finish(session, ctx, sent).await
+}
+
+/// Sends a body whose beginning is read and for whose rest there is no room: without deduplication, as it comes.
+async fn stream(edge: &Edge, session: &mut Session, ctx: &mut Ctx, begun: Vec<Bytes>, share: Share) -> Result<bool> {
+    let limits = &edge.shared.limits;
+    let left = limits.body.saturating_sub(begun.iter().map(|b| b.len() as u64).sum());
+    let (to, rest) = mpsc::channel(1);
+    let head = heads::exchange_head(session.req_header(), Length::Unknown, &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
+    let mut open = Box::pin(edge.way.open(Call { head, body: begun, share: Some(share), rest: Some(rest) }));
+    let opened = tokio::select! {
+        opened = &mut open => opened, // it answered before it had read all
+        pumped = body::pump(session, left, limits.body_timeout, to) => match pumped? {
+            None => open.await,
+            Some(refusal) => return respond::refuse(session, ctx, refusal).await,
+        },
+    };
+    let sent = relay(opened, &mut Client { session, marks: &ctx.marks }, |_| ()).await;
     finish(session, ctx, sent).await
 }
 

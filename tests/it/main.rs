@@ -2,6 +2,13 @@
 #![allow(missing_docs, clippy::panic, reason = "tests: what fails here is meant to be seen")]
 
 mod admin;
+mod cached;
+mod cached_endings;
+mod cached_flights;
+mod cached_life;
+mod cached_privacy;
+mod cached_requests;
+mod cached_storing;
 mod command;
 mod functions;
 mod layering;
@@ -13,7 +20,7 @@ mod signals;
 mod signals_log;
 mod signals_scrape;
 mod signals_traffic;
-mod smoke;
 mod support;
 mod upstream;
 mod upstream_tls;
+mod webhooks;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::client::{get, request, send};
+use super::client::{get, send};
 
 /// Running functions; they end when dropped.
 pub struct Functions {
@@ -41,11 +41,6 @@ impl Functions {
     /// How often a function ran.
     pub async fn runs(&self, function: &str) -> u64 {
         self.counters().await["invocations"][function].as_u64().unwrap_or(0)
-    }
-
-    /// Sets all counts to zero.
-    pub async fn reset(&self) {
-        send(self.address, &request("POST", "/_internal/reset").header("connection", "close").header("content-length", "0")).await;
     }
 }
 

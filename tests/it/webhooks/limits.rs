@@ -125,10 +125,14 @@ async fn rules_may_let_copies_run_side_by_side() {
     let copies = [(); 2].map(|()| begin(&forwarding, webhook(message("wamid.a"))));
     origin.until(2).await;
     gate.open();
+    let mut marks = Vec::new();
     for copy in copies {
         let answer = end(copy).await;
         assert!(answer.status == 200 && !answer.has("x-duplicate"), "{:?}", answer.message);
+        marks.push(answer.header("x-dedup").to_owned());
     }
+    marks.sort_unstable();
+    assert_eq!(marks, ["NEW", "SKIPPED; reason=not_claimed"]);
     assert_repeat(&forwarding.send(webhook(message("wamid.a"))).await, "DUPLICATE");
     assert_eq!(origin.count(), 2);
     let plain = sidecar(&origin).await;

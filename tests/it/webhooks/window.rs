@@ -5,7 +5,7 @@ use std::time::Duration;
 use edge_sidecar::clock::Clock;
 use edge_sidecar::config::Offer;
 
-use super::{RULES, assert_repeat, begin, end, in_turn, message, verdict, webhook};
+use super::{RULES, assert_repeat, batch, begin, end, in_turn, message, verdict, webhook};
 use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, Reply};
 use crate::support::sidecar::{Sidecar, in_front_of};
@@ -56,6 +56,19 @@ async fn repeats_do_not_make_the_window_longer() {
         clock.advance(SECOND * 10);
     }
     assert_eq!(words, ["NEW", "DUPLICATE", "DUPLICATE", "NEW", "DUPLICATE", "DUPLICATE", "NEW"]);
+    assert_eq!(origin.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_event_that_goes_along_in_a_batch_keeps_its_own_window() {
+    let (clock, origin) = (Clock::manual(), Origin::start(|_| Reply::ok("{}")).await);
+    let sidecar = on(&clock, "window: 30s", &origin).await;
+    assert_eq!(verdict(&copy(&sidecar).await), (200, "NEW"));
+    clock.advance(SECOND * 20);
+    assert_eq!(verdict(&sidecar.send(webhook(batch(&["wamid.a", "wamid.b"]))).await), (200, "PARTIAL"));
+    clock.advance(SECOND * 10);
+    assert_eq!(verdict(&copy(&sidecar).await), (200, "NEW"));
+    assert_repeat(&sidecar.send(webhook(message("wamid.b"))).await, "DUPLICATE");
     assert_eq!(origin.count(), 3);
 }
 
