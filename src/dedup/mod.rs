@@ -1,4 +1,4 @@
-//! PURE deduplication of webhook events: which events a body carries ([`extract`]), the key of each ([`key`]) and what a
+//! PURE deduplication of webhook events: which events a body carries ([`mod@extract`]), the key of each ([`key`]) and what a
 //! repeat of one means ([`protocol`]). Nothing here knows the clock, a store or a connection.
 
 pub mod extract;

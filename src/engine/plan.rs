@@ -56,7 +56,7 @@ pub enum DedupPlan {
         /// Why not.
         reason: SkipReason,
     },
-    /// Read the body and [`super::identify`] its events.
+    /// Read the body and [`super::identify()`] its events.
     Inspect {
         /// The rule.
         rule: Arc<Rule<dedup::Settings>>,

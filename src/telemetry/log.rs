@@ -1,6 +1,6 @@
 //! The access log: lines gather in one buffer, and one thread of its own writes them out in blocks.
 //!
-//! A request never waits for the reader of the log: past [`MOST`] bytes its line is dropped and counted.
+//! A request never waits for the reader of the log: past a bound its line is dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
