@@ -196,10 +196,10 @@ impl Problem {
     }
 }
 
-/// The problems as a person reads them: message, `file:line:column`, the line with a mark under the place, help.
+/// The problems as a person reads them: message, `file:line:column`, the line with a mark under the place, help. `source` is the text
+/// that the spans count in; a byte order mark it begins with is one too many, and part of it.
 #[must_use]
 pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> String {
-    let source = source.strip_prefix('\u{FEFF}').unwrap_or(source);
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for problem in problems.iter().take(SHOWN) {
