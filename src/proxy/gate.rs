@@ -1,5 +1,5 @@
-//! How many callers are connected at once. Where no place is free, the connection that has been idle for longest makes room; where none
-//! is idle, the newcomer is turned away.
+//! How many callers are connected at once. Where no place is free, the one that has been idle for longest makes room; where none is
+//! idle, the newcomer is turned away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -44,17 +44,18 @@ impl Gate {
         timeout(WAIT, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()
     }
 
-    /// Resolves when the idle connection that awaits it is to close: a newcomer needs its place, or the process ends.
-    pub async fn wanted(&self) {
+    /// Resolves when the idle connection that awaits it is to close; true where that makes room for a newcomer, false where the process
+    /// ends.
+    pub async fn wanted(&self) -> bool {
         loop {
             let woken = self.idle.notified();
             if self.closing.load(Relaxed) {
-                return;
+                return false;
             }
             woken.await;
             // a word that came when nobody was idle is kept for the next: it may be out of date
-            if self.places.available_permits() == 0 {
-                return;
+            if self.places.available_permits() == 0 && !self.closing.load(Relaxed) {
+                return true;
             }
         }
     }
@@ -86,15 +87,17 @@ mod tests {
         for _ in 0..2 {
             let (gate, place) = (Arc::clone(&gate), gate.enter().await.expect("free"));
             idle.push(tokio::spawn(async move {
-                gate.wanted().await;
+                let room = gate.wanted().await;
                 drop(place);
+                room
             }));
             tokio::task::yield_now().await;
         }
         let newcomer = gate.enter().await;
         assert!(newcomer.is_some() && idle[0].is_finished() && !idle[1].is_finished());
         gate.close();
-        idle.pop().expect("two").await.expect("no panic");
+        let [first, second] = [idle.remove(0).await, idle.remove(0).await].map(|room| room.expect("no panic"));
+        assert!(first && !second, "one made room, the other was closed with the process");
     }
 
     #[tokio::test(start_paused = true)]
@@ -110,8 +113,8 @@ mod tests {
         tokio::time::sleep(WAIT).await;
         assert!(!idle.is_finished());
         gate.close();
-        idle.await.expect("no panic");
-        gate.wanted().await;
+        assert!(!idle.await.expect("no panic"));
+        assert!(!gate.wanted().await);
     }
 
     #[tokio::test(start_paused = true)]

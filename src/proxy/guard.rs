@@ -33,6 +33,9 @@ use crate::telemetry::record::{Finished, Outcome, RefusedReason, ShedReason, Sou
 /// First room for a head, in bytes: enough for nearly all.
 const ROOM: usize = 4096;
 
+/// A connection that has been idle for so long makes room for a newcomer. Not sooner: a flood of newcomers would push out those who are
+/// about to ask.
+const SETTLED: Duration = Duration::from_secs(1);
 /// When the kernel asks a silent caller whether it is still there.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
 /// How often it asks, until it gets an answer.
@@ -110,12 +113,12 @@ impl Guard {
     async fn head(&self, stream: &mut Stream) -> ControlFlow<End, Admitted> {
         let limits = &self.shared.limits;
         let mut bytes = BytesMut::with_capacity(ROOM);
-        let first = tokio::select! {
-            biased;
-            read = timeout(limits.idle_timeout, stream.read_buf(&mut bytes)) => read,
-            () = self.gate.wanted() => return Break(End::Idle),
+        let settled = SETTLED.min(limits.idle_timeout);
+        let first = match timeout(settled, stream.read_buf(&mut bytes)).await {
+            Ok(read) => read.is_ok_and(|n| n > 0),
+            Err(_) => self.settled(stream, &mut bytes, limits.idle_timeout.saturating_sub(settled)).await,
         };
-        if !matches!(first, Ok(Ok(1..))) {
+        if !first {
             return Break(End::Idle);
         }
         let verdict = match self.judge(&bytes) {
@@ -130,6 +133,20 @@ impl Guard {
             Head::Fine { len, closes } => Continue(Admitted { ahead: closes && bytes.len() > len, bytes, closes }),
             Head::Refused(reason) => Break(End::Refused(reason, bytes)),
             Head::Incomplete => unreachable!("`rest` reads on"),
+        }
+    }
+
+    /// Waits on for the first bytes of a head, now in a place that others may be given. False: none came.
+    async fn settled(&self, stream: &mut Stream, bytes: &mut BytesMut, time: Duration) -> bool {
+        tokio::select! {
+            biased;
+            read = timeout(time, stream.read_buf(bytes)) => matches!(read, Ok(Ok(1..))),
+            room = self.gate.wanted() => {
+                if room {
+                    self.shared.metrics.shed(ShedReason::Connections);
+                }
+                false
+            }
         }
     }
 

@@ -102,7 +102,7 @@ families! {
     response_bytes: IntCounterVec = "response_bytes_total" ["function"] LATENCY;
     /// Requests that took longer than their slow rule allows.
     slow: IntCounterVec = "requests_slow_total" ["function"] LATENCY;
-    /// Requests refused with 503 because a limit was reached, by limit; under connections, connections closed unread.
+    /// Requests refused with 503 because a limit was reached, by limit. Under connections: connections closed for want of room.
     shed: IntCounterVec = "requests_shed_total" ["reason"] LATENCY;
     /// Requests refused for what they are or how they came, by reason: malformed or ambiguous heads, limits of size and time.
     refused: IntCounterVec = "requests_refused_total" ["reason"] LATENCY;

@@ -109,7 +109,7 @@ words! {
         WaitTimeout = "wait_timeout",
         /// Too many wait already for the same message or answer.
         Waiters = "waiters",
-        /// `limits.connections`: closed unread, so that there is no request to record.
+        /// `limits.connections`: a newcomer turned away, or an idle connection that made room for one. There is no request to record.
         Connections = "connections",
     }
 }
