@@ -53,8 +53,8 @@ impl Gate {
                 return false;
             }
             woken.await;
-            // a word that came when nobody was idle is kept for the next: it may be out of date
-            if self.places.available_permits() == 0 && !self.closing.load(Relaxed) {
+            // a word that came when nobody was idle is kept for the next: whom it was for may have gone
+            if self.waiting.available_permits() < WAITING && !self.closing.load(Relaxed) {
                 return true;
             }
         }
@@ -105,13 +105,13 @@ mod tests {
         let gate = Arc::new(Gate::new(1));
         let place = gate.enter().await.expect("free");
         assert!(gate.enter().await.is_none(), "the word is spoken, nobody hears it");
-        drop(place);
         let idle = {
             let gate = Arc::clone(&gate);
             tokio::spawn(async move { gate.wanted().await })
         };
         tokio::time::sleep(WAIT).await;
         assert!(!idle.is_finished());
+        drop(place);
         gate.close();
         assert!(!idle.await.expect("no panic"));
         assert!(!gate.wanted().await);

@@ -180,6 +180,11 @@ impl Connection {
         self.stream.write_all(bytes).await.is_ok()
     }
 
+    /// Writes as many bytes as the other side takes within a moment.
+    pub async fn try_write_some(&mut self, bytes: &[u8]) -> bool {
+        timeout(Duration::from_millis(50), self.stream.write_all(bytes)).await.is_ok_and(|written| written.is_ok())
+    }
+
     /// Whether something comes to be read within a time; it stays to be read.
     pub async fn has_answer(&mut self, within: Duration) -> bool {
         timeout(within, self.stream.fill_buf()).await.is_ok()
