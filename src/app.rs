@@ -18,6 +18,7 @@ use pingora::services::listening::Service;
 use crate::admin::{self, AdminState, Door, Ready, Token};
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
+use crate::config::budget::LARGE_HEADS;
 use crate::config::{Live, Sidecar};
 use crate::flow::Running;
 use crate::flow::budget::Budget;
@@ -97,6 +98,7 @@ impl App {
             claims,
             responses,
             bodies,
+            heads: Budget::new(LARGE_HEADS),
         });
         let server = serve(&sidecar, &shared, &ways)?;
         Ok(Self { server, drain: Drain { source: stop, settings: sidecar.drain, shared, ways }, metrics })

@@ -12,11 +12,11 @@ pub const DEFAULT: Limits = Limits {
     body: 8 << 20,
     header: 32 << 10,
     headers: 100,
-    connections: None,
+    connections: Limits::CONNECTIONS,
     in_flight: 512,
     in_flight_per_function: 256,
     header_timeout: Duration::from_secs(5),
-    body_timeout: Duration::from_secs(60),
+    body_timeout: Duration::from_mins(1),
     idle_timeout: Duration::from_secs(75),
     write_timeout: Duration::from_secs(30),
 };
@@ -44,7 +44,7 @@ pub fn read(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
     limits.body = f.or(d, "body", limits.body, values::size);
     limits.header = f.or(d, "header", limits.header, header);
     limits.headers = f.or(d, "headers", limits.headers, headers);
-    limits.connections = f.get("connections").and_then(|n| d.read(n, values::count)).or(limits.connections);
+    limits.connections = f.or(d, "connections", limits.connections, values::count);
     limits.in_flight = f.or(d, "in_flight", limits.in_flight, values::count);
     limits.in_flight_per_function = f.or(d, "in_flight_per_function", limits.in_flight_per_function, values::count);
     for (key, limit) in [

@@ -119,8 +119,8 @@ pub struct Limits {
     pub header: usize,
     /// Most fields in it.
     pub headers: usize,
-    /// Most connections of callers at once; `None` = [`Limits::CONNECTIONS`], fewer where the process may open few files.
-    pub connections: Option<usize>,
+    /// Most connections of callers at once.
+    pub connections: usize,
     /// Requests at once.
     pub in_flight: usize,
     /// Requests at once to one function.

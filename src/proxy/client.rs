@@ -23,17 +23,15 @@ impl Downstream for Client<'_> {
     async fn head(&mut self, mut head: Self::Head) -> Result<(), Gone> {
         let request = self.session.req_header();
         heads::caller_head(&mut head, &request.method, request.version, self.marks).map_err(|_| Gone::Left)?;
-        self.session.write_response_header(head, false).await.map_err(gone)
+        self.session.write_response_header(head, false).await.map_err(|e| gone(&e))
     }
 
     async fn data(&mut self, data: Bytes) -> Result<(), Gone> {
-        self.session.write_response_body(Some(data), false).await.map_err(gone)
+        self.session.write_response_body(Some(data), false).await.map_err(|e| gone(&e))
     }
 }
 
-// by value, as `map_err` gives it
-#[allow(clippy::needless_pass_by_value)]
-fn gone(error: Box<Error>) -> Gone {
+fn gone(error: &Error) -> Gone {
     if *error.etype() == ErrorType::WriteTimedout { Gone::Stuck } else { Gone::Left }
 }
 

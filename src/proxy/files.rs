@@ -8,32 +8,36 @@ use crate::config::sidecar::Limits;
 /// Files for everything but callers and the calls made for them: listeners, admin, pools at rest, newcomers.
 const RESERVED: u64 = 100;
 
-/// Raises the process's limit as far as needed and allowed, and tells how many callers may be connected at once.
+/// Raises the process's limit as far as needed and allowed, and tells how many callers may be connected at once: fewer than
+/// `limits.connections` where the limit does not allow so many.
 ///
 /// # Errors
-/// `limits.connections` is given, and more than the limit allows.
+/// More than the default was asked for, and the limit does not allow it.
 pub fn connections(limits: &Limits) -> Result<usize> {
-    let wanted = limits.connections.unwrap_or(Limits::CONNECTIONS);
+    let wanted = limits.connections;
     let allowed = raise(needed(wanted));
     let most = most(allowed);
-    if let Some(given) = limits.connections {
+    if most < wanted {
         ensure!(
-            given <= most,
-            "limits.connections is {given}, but the process may open only {allowed} files, enough for {most} connections: \
+            wanted <= Limits::CONNECTIONS,
+            "limits.connections is {wanted}, but the process may open only {allowed} files, enough for {most} connections: \
              raise its limit (ulimit -n) to {} or lower limits.connections",
-            needed(given)
+            needed(wanted)
         );
-    } else if most < wanted {
-        tracing::warn!(connections = most, files = allowed, "few files may be opened: fewer connections are taken than usual");
+        tracing::warn!(
+            connections = most,
+            files = allowed,
+            needed = needed(wanted),
+            "few files may be opened: fewer connections are taken"
+        );
     }
     Ok(wanted.min(most))
 }
 
 /// Each caller may need a connection to a function as well.
-const fn most(files: u64) -> usize {
-    let most = files.saturating_sub(RESERVED) / 2;
-    // a process that cannot take anybody is of no use: whoever runs it so narrowly learns it from accept
-    if most == 0 { 1 } else { most as usize }
+fn most(files: u64) -> usize {
+    // at least one: a process that takes nobody is of no use
+    usize::try_from(files.saturating_sub(RESERVED) / 2).unwrap_or(usize::MAX).max(1)
 }
 
 const fn needed(connections: usize) -> u64 {

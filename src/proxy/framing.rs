@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, Request, Status};
+use memchr::{memchr, memchr_iter};
 
 use crate::telemetry::record::RefusedReason as Reason;
 
@@ -31,15 +32,19 @@ pub enum Head {
     /// Not all of it is there.
     Incomplete,
     /// Framed in one way only.
-    Fine {
-        /// Its bytes.
-        len: usize,
-        /// Whether its connection must end with its answer: where it ends is in doubt (a chunked body), it asked for another protocol
-        /// whose bytes may follow before anybody agreed (RFC 9931), or more came than it announced.
-        closes: bool,
-    },
+    Fine(Fine),
     /// Not to be read on.
     Refused(Reason),
+}
+
+/// A head that may be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fine {
+    /// Its bytes.
+    pub len: usize,
+    /// Whether its connection must end with its answer: where it ends is in doubt (a chunked body), it asked for another protocol whose
+    /// bytes may follow before anybody agreed (RFC 9931), or more came than it announced.
+    pub closes: bool,
 }
 
 /// Judges the bytes that came so far.
@@ -57,7 +62,7 @@ pub fn judge(bytes: &[u8], limits: &Limits) -> Head {
     match framing {
         Ok(Framing { length, ends_here }) => {
             let more_came = length.is_none_or(|n| (bytes.len() - len) as u64 > n);
-            Head::Fine { len, closes: ends_here || more_came }
+            Head::Fine(Fine { len, closes: ends_here || more_came })
         }
         Err(reason) => Head::Refused(reason),
     }
@@ -86,8 +91,7 @@ const fn reason(error: Error) -> Reason {
 
 /// The parser takes a bare LF for the end of a line, which not everybody does; a CR without LF it refuses itself.
 fn check_lines(head: &[u8]) -> Result<(), Reason> {
-    let count = |byte| head.iter().filter(|b| **b == byte).count();
-    if count(b'\n') == count(b'\r') { Ok(()) } else { Err(Reason::LineEnding) }
+    if memchr_iter(b'\n', head).all(|at| head[..at].ends_with(b"\r")) { Ok(()) } else { Err(Reason::LineEnding) }
 }
 
 fn check_request_line(request: &Request<'_, '_>) -> Result<(), Reason> {
@@ -102,7 +106,7 @@ fn check_request_line(request: &Request<'_, '_>) -> Result<(), Reason> {
     let odd = |b: &u8| !b.is_ascii_graphic() || matches!(b, b'#' | b'\\');
     let hidden = |code: &[u8]| code == b"%00" || code.eq_ignore_ascii_case(b"%0a") || code.eq_ignore_ascii_case(b"%0d");
     let path = target.starts_with(b"/") || (target == b"*" && method == "OPTIONS");
-    let control = target.contains(&b'%') && target.windows(3).any(hidden);
+    let control = memchr(b'%', target).is_some() && target.windows(3).any(hidden);
     if path && !control && !target.iter().any(odd) { Ok(()) } else { Err(Reason::Target) }
 }
 
@@ -116,33 +120,26 @@ struct Framing {
 
 fn framing(request: &Request<'_, '_>) -> Result<Framing, Reason> {
     let old = request.version == Some(0);
-    let (mut host, mut length, mut chunked, mut upgrade) = (None, None, false, false);
+    let (mut hosts, mut lengths, mut codings, mut upgrade) = (0, 0, 0, false);
+    let (mut host, mut length, mut chunked) = (true, None, false);
     for Header { name, value } in request.headers.iter() {
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                if !is_host(value) || host.replace(()).is_some() {
-                    return Err(Reason::Host);
-                }
-            }
+            4 if name.eq_ignore_ascii_case("host") => (hosts, host) = (hosts + 1, host && is_host(value)),
             7 => upgrade |= name.eq_ignore_ascii_case("upgrade"),
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                if length.replace(digits(value).ok_or(Reason::ContentLength)?).is_some() {
-                    return Err(Reason::ContentLength);
-                }
-            }
+            14 if name.eq_ignore_ascii_case("content-length") => (lengths, length) = (lengths + 1, digits(value)),
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if chunked || old || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Reason::TransferEncoding);
-                }
-                chunked = true;
+                (codings, chunked) = (codings + 1, value.eq_ignore_ascii_case(b"chunked"));
             }
             _ => {}
         }
     }
-    if chunked && length.is_some() {
+    if codings > 1 || (codings == 1 && (!chunked || old || lengths > 0)) {
         return Err(Reason::TransferEncoding);
     }
-    if host.is_none() && !old {
+    if lengths > 1 || (lengths == 1 && length.is_none()) {
+        return Err(Reason::ContentLength);
+    }
+    if hosts > 1 || !host || (hosts == 0 && !old) {
         return Err(Reason::Host);
     }
     let length = if chunked { None } else { Some(length.unwrap_or(0)) };

@@ -2,11 +2,13 @@
 //! idle, the newcomer is turned away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+
+use crate::flow::Running;
 
 /// Most newcomers that wait for a place at once.
 pub const WAITING: usize = 16;
@@ -17,8 +19,10 @@ const WAIT: Duration = Duration::from_millis(200);
 pub struct Gate {
     places: Arc<Semaphore>,
     waiting: Semaphore,
-    /// Wakes idle connections, the one that has waited for longest first.
-    idle: Notify,
+    /// Connections that may be asked to close.
+    idle: Running,
+    /// Wakes them, the one that has waited for longest first.
+    word: Notify,
     closing: AtomicBool,
 }
 
@@ -29,7 +33,8 @@ impl Gate {
         Self {
             places: Arc::new(Semaphore::new(places)),
             waiting: Semaphore::new(WAITING),
-            idle: Notify::new(),
+            idle: Running::default(),
+            word: Notify::new(),
             closing: AtomicBool::new(false),
         }
     }
@@ -39,96 +44,108 @@ impl Gate {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
         }
+        // only to who hears it: a word that nobody hears would be kept, and close somebody when no place is needed any more
+        if self.idle.count() == 0 {
+            return None;
+        }
         let _waiting = self.waiting.try_acquire().ok()?;
-        self.idle.notify_one();
+        self.word.notify_one();
         timeout(WAIT, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()
     }
 
     /// Resolves when the idle connection that awaits it is to close; true where that makes room for a newcomer, false where the process
     /// ends.
     pub async fn wanted(&self) -> bool {
-        loop {
-            let woken = self.idle.notified();
-            if self.closing.load(Relaxed) {
-                return false;
-            }
-            woken.await;
-            // a word that came when nobody was idle is kept for the next: whom it was for may have gone
-            if self.waiting.available_permits() < WAITING && !self.closing.load(Relaxed) {
-                return true;
-            }
+        let word = self.word.notified();
+        tokio::pin!(word);
+        word.as_mut().enable();
+        let _idle = self.idle.enter();
+        if !self.closing.load(SeqCst) {
+            word.await;
         }
+        !self.closing.load(SeqCst)
     }
 
     /// Closes every idle connection, now and from now on.
     pub fn close(&self) {
-        self.closing.store(true, Relaxed);
-        self.idle.notify_waiters();
+        self.closing.store(true, SeqCst);
+        self.word.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
     use super::*;
 
+    /// A connection that is idle, and holds its place for a moment after it was asked to close.
+    async fn idle(gate: &Arc<Gate>, moment: Duration) -> JoinHandle<bool> {
+        let (gate, place) = (Arc::clone(gate), gate.enter().await.expect("free"));
+        let connection = tokio::spawn(async move {
+            let room = gate.wanted().await;
+            tokio::time::sleep(moment).await;
+            drop(place);
+            room
+        });
+        tokio::task::yield_now().await;
+        connection
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn without_an_idle_connection_a_newcomer_is_turned_away() {
-        let gate = Gate::new(1);
+    async fn without_an_idle_connection_a_newcomer_is_turned_away_and_leaves_no_word_behind() {
+        let gate = Arc::new(Gate::new(2));
         let place = gate.enter().await.expect("free");
+        let busy = gate.enter().await.expect("free");
         assert!(gate.enter().await.is_none());
         drop(place);
+        let connection = idle(&gate, Duration::ZERO).await;
+        tokio::time::sleep(WAIT).await;
+        assert!(!connection.is_finished(), "nobody asked it to close");
+        drop(busy);
         assert!(gate.enter().await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_makes_room() {
+    async fn the_longest_idle_makes_room_and_the_end_closes_all() {
         let gate = Arc::new(Gate::new(2));
-        let mut idle = Vec::new();
-        for _ in 0..2 {
-            let (gate, place) = (Arc::clone(&gate), gate.enter().await.expect("free"));
-            idle.push(tokio::spawn(async move {
-                let room = gate.wanted().await;
-                drop(place);
-                room
-            }));
-            tokio::task::yield_now().await;
-        }
+        let (first, second) = (idle(&gate, Duration::ZERO).await, idle(&gate, Duration::ZERO).await);
         let newcomer = gate.enter().await;
-        assert!(newcomer.is_some() && idle[0].is_finished() && !idle[1].is_finished());
+        assert!(newcomer.is_some() && first.is_finished() && !second.is_finished());
         gate.close();
-        let [first, second] = [idle.remove(0).await, idle.remove(0).await].map(|room| room.expect("no panic"));
+        let [first, second] = [first.await, second.await].map(|room| room.expect("no panic"));
         assert!(first && !second, "one made room, the other was closed with the process");
+        assert!(!gate.wanted().await, "and so is who becomes idle after that");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_word_closes_nobody_and_the_end_closes_all() {
-        let gate = Arc::new(Gate::new(1));
+    async fn a_connection_that_is_used_again_hands_the_word_on() {
+        let gate = Arc::new(Gate::new(2));
         let place = gate.enter().await.expect("free");
-        assert!(gate.enter().await.is_none(), "the word is spoken, nobody hears it");
-        let idle = {
+        let mut used = Box::pin(gate.wanted());
+        assert!(timeout(Duration::ZERO, &mut used).await.is_err());
+        let second = idle(&gate, Duration::ZERO).await;
+        let newcomer = {
             let gate = Arc::clone(&gate);
-            tokio::spawn(async move { gate.wanted().await })
+            tokio::spawn(async move { gate.enter().await.is_some() })
         };
-        tokio::time::sleep(WAIT).await;
-        assert!(!idle.is_finished());
+        tokio::task::yield_now().await;
+        drop(used); // its next request came first
+        assert!(newcomer.await.expect("no panic") && second.await.expect("no panic"));
         drop(place);
-        gate.close();
-        assert!(!idle.await.expect("no panic"));
-        assert!(!gate.wanted().await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn few_wait() {
         let gate = Arc::new(Gate::new(1));
-        let place = gate.enter().await.expect("free");
-        let all: Vec<_> = (0..100)
-            .map(|_| {
-                let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.enter().await.is_some() })
-            })
-            .collect();
+        let _slow = idle(&gate, WAIT * 2).await;
+        let enter = || {
+            let gate = Arc::clone(&gate);
+            tokio::spawn(async move { gate.enter().await.is_some() })
+        };
+        let _second = gate.idle.enter(); // as if more could be asked
+        let all: Vec<_> = (0..100).map(|_| enter()).collect();
         tokio::time::sleep(Duration::from_millis(1)).await; // all have been polled
         assert_eq!(all.iter().filter(|t| !t.is_finished()).count(), WAITING);
-        drop(place);
     }
 }

@@ -21,14 +21,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Shared;
-use super::framing::{self, Head};
+use super::framing::{self, Fine, Head};
 use super::gate::Gate;
 use super::ids;
 use super::refusal::Refusal;
 use super::respond::{self, LINGER_BYTES, LINGER_TIME};
 use super::service::Edge;
 use crate::config::sidecar::Limits;
-use crate::telemetry::record::{Finished, Outcome, RefusedReason, ShedReason, Source};
+use crate::flow::budget::{Budget, Share};
+use crate::telemetry::record::{Finished, RefusedReason, ShedReason, Source};
 
 /// First room for a head, in bytes: enough for nearly all.
 const ROOM: usize = 4096;
@@ -55,8 +56,9 @@ pub struct Guard {
 /// A head that may be read by Pingora, with what came after it.
 struct Admitted {
     bytes: BytesMut,
-    closes: bool,
-    ahead: bool,
+    head: Fine,
+    /// What it takes of the room for large heads, until it is answered.
+    share: Option<Share>,
 }
 
 /// What the guard tells [`Edge`] of a request: after a head that ends its connection, more had come.
@@ -67,7 +69,7 @@ enum End {
     /// Nothing of a request came.
     Idle,
     /// What came is refused.
-    Refused(RefusedReason, BytesMut),
+    Refused(Refusal, BytesMut),
 }
 
 #[async_trait]
@@ -79,14 +81,16 @@ impl ServerApp for Guard {
         };
         loop {
             match self.head(&mut stream).await {
-                Continue(Admitted { bytes, closes, ahead }) => {
+                Continue(Admitted { bytes, head, share: _share }) => {
                     let mut session = ServerSession::new_http1(stream);
-                    session.set_pipelined_prefix(bytes);
-                    // the one word on keep-alive that Pingora does not take back when it reads the head
-                    session.set_keepalive_reuses_remaining(closes.then_some(0));
-                    if ahead {
-                        session.set_connection_user_context(Some(Box::new(Ahead)));
+                    if head.closes {
+                        // the one word on keep-alive that Pingora does not take back when it reads the head
+                        session.set_keepalive_reuses_remaining(Some(0));
+                        if bytes.len() > head.len {
+                            session.set_connection_user_context(Some(Box::new(Ahead)));
+                        }
                     }
+                    session.set_pipelined_prefix(bytes);
                     (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
                 }
                 Break(End::Idle) => {
@@ -94,8 +98,8 @@ impl ServerApp for Guard {
                     return None;
                 }
                 // boxed: every idle connection holds the space of what its future may come to hold
-                Break(End::Refused(reason, head)) => {
-                    Box::pin(self.refuse(stream, reason, head)).await;
+                Break(End::Refused(refusal, head)) => {
+                    Box::pin(self.refuse(stream, refusal, head)).await;
                     return None;
                 }
             }
@@ -121,18 +125,16 @@ impl Guard {
         if !first {
             return Break(End::Idle);
         }
-        let verdict = match self.judge(&bytes) {
-            Head::Incomplete => match timeout(limits.header_timeout, self.rest(stream, &mut bytes)).await {
-                Ok(Some(verdict)) => verdict,
-                Ok(None) => Head::Refused(RefusedReason::HeaderCut),
-                Err(_) => Head::Refused(RefusedReason::HeaderTimeout),
-            },
-            verdict => verdict,
+        let mut share = None;
+        let judged = match self.judge(&bytes) {
+            Some(judged) => judged,
+            None => timeout(limits.header_timeout, self.rest(stream, &mut bytes, &mut share))
+                .await
+                .unwrap_or(Err(Refusal::Head(RefusedReason::HeaderTimeout))),
         };
-        match verdict {
-            Head::Fine { len, closes } => Continue(Admitted { ahead: closes && bytes.len() > len, bytes, closes }),
-            Head::Refused(reason) => Break(End::Refused(reason, bytes)),
-            Head::Incomplete => unreachable!("`rest` reads on"),
+        match judged {
+            Ok(head) => Continue(Admitted { bytes, head, share }),
+            Err(refusal) => Break(End::Refused(refusal, bytes)),
         }
     }
 
@@ -150,38 +152,49 @@ impl Guard {
         }
     }
 
-    /// Reads on until there is a verdict; `None` where the connection ends before.
-    async fn rest(&self, stream: &mut Stream, bytes: &mut BytesMut) -> Option<Head> {
+    /// Reads on until there is a verdict.
+    async fn rest(&self, stream: &mut Stream, bytes: &mut BytesMut, share: &mut Option<Share>) -> Result<Fine, Refusal> {
         loop {
             let known = bytes.len();
             if bytes.capacity() == known {
-                bytes.reserve(ROOM);
+                if !grow(share, &self.shared.heads, known as u64) {
+                    return Err(Refusal::LargeHeads);
+                }
+                bytes.reserve(known);
             }
             if !matches!(stream.read_buf(bytes).await, Ok(1..)) {
-                return None;
+                return Err(Refusal::Head(RefusedReason::HeaderCut));
             }
             // only the end of a line can complete a head: bytes that trickle in are not judged one by one
             let news = bytes[known..].contains(&b'\n') || bytes.len() >= self.shared.limits.header;
-            match if news { self.judge(bytes) } else { Head::Incomplete } {
-                Head::Incomplete => {}
-                verdict => return Some(verdict),
+            if let Some(judged) = news.then(|| self.judge(bytes)).flatten() {
+                return judged;
             }
         }
     }
 
-    fn judge(&self, bytes: &[u8]) -> Head {
+    fn judge(&self, bytes: &[u8]) -> Option<Result<Fine, Refusal>> {
         let limits = &self.shared.limits;
-        framing::judge(bytes, &framing::Limits { bytes: limits.header, fields: limits.headers })
+        match framing::judge(bytes, &framing::Limits { bytes: limits.header, fields: limits.headers }) {
+            Head::Incomplete => None,
+            Head::Fine(head) => Some(Ok(head)),
+            Head::Refused(reason) => Some(Err(Refusal::Head(reason))),
+        }
     }
 
     /// Tells the caller why, and records it like any other request.
-    async fn refuse(&self, stream: Stream, reason: RefusedReason, mut bytes: BytesMut) {
+    async fn refuse(&self, stream: Stream, refusal: Refusal, bytes: BytesMut) {
         let refused = self.shared.clock.now();
-        let (id, refusal) = (ids::new(), Refusal::Head(reason));
+        let id = ids::new();
         let mut session = ServerSession::new_http1(stream);
         let answered = matches!(timeout(LINGER_TIME, respond::unread(&mut session, refusal, &id)).await, Ok(Ok(())));
         let (method, path) = framing::request_line(&bytes).unwrap_or_default();
-        self.shared.metrics.refused(reason);
+        if let Some(reason) = refusal.refused() {
+            self.shared.metrics.refused(reason);
+        }
+        if let Some(reason) = refusal.shed() {
+            self.shared.metrics.shed(reason);
+        }
         self.shared.metrics.record(&Finished {
             request_id: &id,
             trace_id: None,
@@ -189,10 +202,10 @@ impl Guard {
             path,
             function: "",
             status: if answered { refusal.status() } else { 0 },
-            outcome: Outcome::Refused,
+            outcome: refusal.outcome(),
             source: Source::Sidecar,
             reason: None,
-            error: Some(reason.as_str()),
+            error: Some(refusal.code()),
             age: None,
             cache: None,
             dedup: None,
@@ -203,17 +216,26 @@ impl Guard {
             bytes_out: 0,
             generation: self.shared.live.load().generation,
         });
+        drop(bytes);
         if let (ServerSession::H1(session), true) = (session, answered) {
-            bytes.clear();
-            let _ = timeout(LINGER_TIME, linger(session.into_inner(), bytes)).await;
+            let _ = timeout(LINGER_TIME, linger(session.into_inner())).await;
         }
     }
 }
 
+/// Takes more of the room for large heads; false where there is none.
+fn grow(share: &mut Option<Share>, heads: &Budget, by: u64) -> bool {
+    if let Some(share) = share {
+        return share.grow(by);
+    }
+    *share = heads.take(by);
+    share.is_some()
+}
+
 /// Closes our side, and reads what is still under way: a connection that is closed with bytes unread is reset, and the answer lost.
-async fn linger(mut stream: Stream, mut bytes: BytesMut) {
+async fn linger(mut stream: Stream) {
     let _ = AsyncWriteExt::shutdown(&mut stream).await;
-    let mut read = 0;
+    let (mut bytes, mut read) = (BytesMut::with_capacity(ROOM), 0);
     while let Ok(n @ 1..) = stream.read_buf(&mut bytes).await {
         read += n;
         if read > LINGER_BYTES {

@@ -56,6 +56,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Bytes of bodies in memory.
     pub bodies: Budget,
+    /// Bytes of large heads in memory.
+    pub heads: Budget,
     /// Key of the callers' hashes, new with each process.
     pub secret: CallerSecret,
     /// Limits.

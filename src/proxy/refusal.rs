@@ -25,6 +25,8 @@ pub enum Refusal {
     OnlyIfCached,
     /// The request cannot be understood.
     BadRequest,
+    /// Too many large heads are in memory already.
+    LargeHeads,
     /// Its head is refused before it is read on.
     Head(RefusedReason),
     /// The function could not be called, or did not answer.
@@ -49,6 +51,7 @@ impl Refusal {
             Self::Crowded => (503, "waiters", "too many copies of this request wait already; try again shortly", Some(1)),
             Self::OnlyIfCached => (504, "only_if_cached", "no stored answer, and the request allows no other", None),
             Self::BadRequest => (400, "bad_request", "the request cannot be understood", None),
+            Self::LargeHeads => (503, "large_heads", "too many large heads are being read; try again shortly", Some(1)),
             Self::Head(reason) => {
                 let (status, text) = head_row(reason);
                 (status, reason.as_str(), text, None)
@@ -94,6 +97,7 @@ impl Refusal {
             Self::InFlightFunction => Some(ShedReason::FunctionInFlight),
             Self::Crowded => Some(ShedReason::Waiters),
             Self::WaitTimeout => Some(ShedReason::WaitTimeout),
+            Self::LargeHeads => Some(ShedReason::LargeHeads),
             Self::Upstream(Cause::Busy) => Some(ShedReason::UpstreamBusy),
             _ => None,
         }

@@ -111,6 +111,8 @@ words! {
         Waiters = "waiters",
         /// `limits.connections`: a newcomer turned away, or an idle connection that made room for one. There is no request to record.
         Connections = "connections",
+        /// The room for large heads.
+        LargeHeads = "large_heads",
     }
 }
 

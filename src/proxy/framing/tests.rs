@@ -12,7 +12,7 @@ const CLOSES: Result<bool, Reason> = Ok(true);
 fn verdict(head: &[u8]) -> Result<bool, Reason> {
     let bytes = [head, b"\r\n"].concat();
     match judge(&bytes, &LIMITS) {
-        Head::Fine { len, closes } => {
+        Head::Fine(Fine { len, closes }) => {
             assert_eq!(len, bytes.len());
             Ok(closes)
         }
@@ -168,7 +168,7 @@ fn limits_of_size_and_number() {
 #[test]
 fn what_follows_a_head_is_its_body_or_ends_the_connection() {
     let follows = |fields: &str, rest: &str| match judge(&[&*with(fields), b"\r\n", rest.as_bytes()].concat(), &LIMITS) {
-        Head::Fine { len, closes } => (len - with(fields).len(), closes),
+        Head::Fine(Fine { len, closes }) => (len - with(fields).len(), closes),
         other => panic!("{other:?}"),
     };
     assert_eq!(follows("", ""), (2, false));
@@ -198,7 +198,7 @@ proptest! {
     #[test]
     fn a_prefix_of_a_fine_head_is_incomplete(path in "/[a-z%0-9]{0,20}", value in "[ -~]{0,40}", length in 0..1000_u32) {
         let head = format!("PUT {path} HTTP/1.1\r\nHost: a\r\nX: {value}\r\nContent-Length: {length}\r\n\r\n");
-        if let Head::Fine { len, .. } = judge(head.as_bytes(), &LIMITS) {
+        if let Head::Fine(Fine { len, .. }) = judge(head.as_bytes(), &LIMITS) {
             prop_assert_eq!(len, head.len());
             for end in 0..len {
                 prop_assert_eq!(judge(&head.as_bytes()[..end], &LIMITS), Head::Incomplete);
@@ -212,7 +212,7 @@ proptest! {
         for start in [&b""[..], b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST /a HTTP/1.1\r\nTransfer-Encoding: "] {
             let bytes = [start, &bytes].concat();
             let _ = request_line(&bytes);
-            if let Head::Fine { len, .. } = judge(&bytes, &LIMITS) {
+            if let Head::Fine(Fine { len, .. }) = judge(&bytes, &LIMITS) {
                 prop_assert!(bytes[..len].ends_with(b"\r\n\r\n"));
             }
         }

@@ -118,10 +118,14 @@ async fn whatever_a_function_answers_nobody_else_gets_a_byte_of_it() {
             let head = kind == "HEAD";
             match comes {
                 As(expected, text) => {
-                    assert_eq!((status, body.as_str(), whole), (expected, if head { "" } else { text }, true), "{case}, {kind}")
+                    assert_eq!((status, body.as_str(), whole), (expected, if head { "" } else { text }, true), "{case}, {kind}");
                 }
                 Bad => {
-                    assert_eq!((status, head || answer.json()["requestId"] == answer.header("x-request-id")), (502, true), "{case}, {kind}")
+                    assert_eq!(
+                        (status, head || answer.json()["requestId"] == answer.header("x-request-id")),
+                        (502, true),
+                        "{case}, {kind}"
+                    );
                 }
                 Cut => assert_eq!((status, whole), (200, head), "{case}, {kind}: {body}"),
                 Any => assert!([200, 502].contains(&status), "{case}, {kind}: {status}"),

@@ -106,7 +106,7 @@ async fn a_long_upload_may_go_on_while_it_is_not_a_trickle() {
     let mut connection = sidecar.connect().await;
     connection.write_raw(b"POST /plain HTTP/1.1\r\nHost: f\r\nContent-Length: 1000000\r\n\r\n").await;
     for _ in 0..10 {
-        connection.write_raw(&[b'x'; 100_000]).await;
+        connection.write_raw(&vec![b'x'; 100_000]).await;
         tokio::time::sleep(SHORT / 3).await; // the pace is what is tested
     }
     assert_eq!(connection.read(&post("/", "")).await.text(), "1000000");
