@@ -69,7 +69,7 @@ enum End {
     /// Nothing of a request came.
     Idle,
     /// What came is refused.
-    Refused(Refusal, BytesMut),
+    Refused(RefusedReason, BytesMut),
 }
 
 #[async_trait]
@@ -98,8 +98,8 @@ impl ServerApp for Guard {
                     return None;
                 }
                 // boxed: every idle connection holds the space of what its future may come to hold
-                Break(End::Refused(refusal, head)) => {
-                    Box::pin(self.refuse(stream, refusal, head)).await;
+                Break(End::Refused(reason, head)) => {
+                    Box::pin(self.refuse(stream, reason, head)).await;
                     return None;
                 }
             }
@@ -128,13 +128,13 @@ impl Guard {
         let mut share = None;
         let judged = match self.judge(&bytes) {
             Some(judged) => judged,
-            None => timeout(limits.header_timeout, self.rest(stream, &mut bytes, &mut share))
-                .await
-                .unwrap_or(Err(Refusal::Head(RefusedReason::HeaderTimeout))),
+            None => {
+                timeout(limits.header_timeout, self.rest(stream, &mut bytes, &mut share)).await.unwrap_or(Err(RefusedReason::HeaderTimeout))
+            }
         };
         match judged {
             Ok(head) => Continue(Admitted { bytes, head, share }),
-            Err(refusal) => Break(End::Refused(refusal, bytes)),
+            Err(reason) => Break(End::Refused(reason, bytes)),
         }
     }
 
@@ -153,17 +153,17 @@ impl Guard {
     }
 
     /// Reads on until there is a verdict.
-    async fn rest(&self, stream: &mut Stream, bytes: &mut BytesMut, share: &mut Option<Share>) -> Result<Fine, Refusal> {
+    async fn rest(&self, stream: &mut Stream, bytes: &mut BytesMut, share: &mut Option<Share>) -> Result<Fine, RefusedReason> {
         loop {
             let known = bytes.len();
             if bytes.capacity() == known {
                 if !grow(share, &self.shared.heads, known as u64) {
-                    return Err(Refusal::LargeHeads);
+                    return Err(RefusedReason::LargeHeads);
                 }
                 bytes.reserve(known);
             }
             if !matches!(stream.read_buf(bytes).await, Ok(1..)) {
-                return Err(Refusal::Head(RefusedReason::HeaderCut));
+                return Err(RefusedReason::HeaderCut);
             }
             // only the end of a line can complete a head: bytes that trickle in are not judged one by one
             let news = bytes[known..].contains(&b'\n') || bytes.len() >= self.shared.limits.header;
@@ -173,28 +173,23 @@ impl Guard {
         }
     }
 
-    fn judge(&self, bytes: &[u8]) -> Option<Result<Fine, Refusal>> {
+    fn judge(&self, bytes: &[u8]) -> Option<Result<Fine, RefusedReason>> {
         let limits = &self.shared.limits;
         match framing::judge(bytes, &framing::Limits { bytes: limits.header, fields: limits.headers }) {
             Head::Incomplete => None,
             Head::Fine(head) => Some(Ok(head)),
-            Head::Refused(reason) => Some(Err(Refusal::Head(reason))),
+            Head::Refused(reason) => Some(Err(reason)),
         }
     }
 
     /// Tells the caller why, and records it like any other request.
-    async fn refuse(&self, stream: Stream, refusal: Refusal, bytes: BytesMut) {
+    async fn refuse(&self, stream: Stream, reason: RefusedReason, bytes: BytesMut) {
         let refused = self.shared.clock.now();
-        let id = ids::new();
+        let (id, refusal) = (ids::new(), Refusal::Head(reason));
         let mut session = ServerSession::new_http1(stream);
         let answered = matches!(timeout(LINGER_TIME, respond::unread(&mut session, refusal, &id)).await, Ok(Ok(())));
         let (method, path) = framing::request_line(&bytes).unwrap_or_default();
-        if let Some(reason) = refusal.refused() {
-            self.shared.metrics.refused(reason);
-        }
-        if let Some(reason) = refusal.shed() {
-            self.shared.metrics.shed(reason);
-        }
+        self.shared.metrics.refused(reason);
         self.shared.metrics.record(&Finished {
             request_id: &id,
             trace_id: None,
@@ -205,7 +200,7 @@ impl Guard {
             outcome: refusal.outcome(),
             source: Source::Sidecar,
             reason: None,
-            error: Some(refusal.code()),
+            error: Some(reason.as_str()),
             age: None,
             cache: None,
             dedup: None,

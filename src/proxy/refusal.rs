@@ -25,8 +25,6 @@ pub enum Refusal {
     OnlyIfCached,
     /// The request cannot be understood.
     BadRequest,
-    /// Too many large heads are in memory already.
-    LargeHeads,
     /// Its head is refused before it is read on.
     Head(RefusedReason),
     /// The function could not be called, or did not answer.
@@ -51,7 +49,6 @@ impl Refusal {
             Self::Crowded => (503, "waiters", "too many copies of this request wait already; try again shortly", Some(1)),
             Self::OnlyIfCached => (504, "only_if_cached", "no stored answer, and the request allows no other", None),
             Self::BadRequest => (400, "bad_request", "the request cannot be understood", None),
-            Self::LargeHeads => (503, "large_heads", "too many large heads are being read; try again shortly", Some(1)),
             Self::Head(reason) => {
                 let (status, text) = head_row(reason);
                 (status, reason.as_str(), text, None)
@@ -97,7 +94,6 @@ impl Refusal {
             Self::InFlightFunction => Some(ShedReason::FunctionInFlight),
             Self::Crowded => Some(ShedReason::Waiters),
             Self::WaitTimeout => Some(ShedReason::WaitTimeout),
-            Self::LargeHeads => Some(ShedReason::LargeHeads),
             Self::Upstream(Cause::Busy) => Some(ShedReason::UpstreamBusy),
             _ => None,
         }
@@ -160,6 +156,7 @@ const fn head_row(reason: RefusedReason) -> (u16, &'static str) {
         R::ContentLength => (400, "there must be at most one Content-Length, of digits"),
         R::TransferEncoding => (400, "Transfer-Encoding must be chunked, on one line, without Content-Length, in HTTP/1.1"),
         R::HeaderTooLarge => (431, "the head is larger than limits.header"),
+        R::LargeHeads => (431, "the head is larger than 4 KiB, and too many such heads are being read; try again shortly"),
         R::TooManyHeaders => (431, "the head has more fields than limits.headers"),
         R::HeaderTimeout => (408, "the head did not arrive within limits.header_timeout"),
         R::HeaderCut => (400, "the connection ended inside the head"),

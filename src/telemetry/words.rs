@@ -111,8 +111,6 @@ words! {
         Waiters = "waiters",
         /// `limits.connections`: a newcomer turned away, or an idle connection that made room for one. There is no request to record.
         Connections = "connections",
-        /// The room for large heads.
-        LargeHeads = "large_heads",
     }
 }
 
@@ -143,6 +141,8 @@ words! {
         TransferEncoding = "bad_transfer_encoding",
         /// `limits.header`.
         HeaderTooLarge = "header_too_large",
+        /// Too many large heads are in memory already.
+        LargeHeads = "large_heads",
         /// `limits.headers`.
         TooManyHeaders = "too_many_headers",
         /// `limits.header_timeout`.
