@@ -88,7 +88,7 @@ pub fn request(edge: &Edge, session: &Session, ctx: &Ctx, head: &mut RequestHead
 }
 
 /// A piece of the request's body came. All of it must be there within `limits.body_timeout`, and within the time that it takes at
-/// [`SLOWEST`]: a long upload may go on, a trickle may not.
+/// 16 KiB a second: a long upload may go on, a trickle may not.
 ///
 /// # Errors
 /// 408: it takes too long.

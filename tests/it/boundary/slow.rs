@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use edge_sidecar::config::Sidecar as Settings;
+use tokio::task::JoinSet;
 
 use super::{assert_others_are_served, assert_refused, refused};
 use crate::support::client::{Connection, get, post};
@@ -83,16 +84,20 @@ async fn an_idle_connection_is_closed_without_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_must_be_there_in_time_however_it_trickles() {
     let (origin, sidecar) = start(|s| s.limits.body_timeout = SHORT).await;
+    let mut all = JoinSet::new();
     for path in ["/plain", "/wa-webhook-core", "/profile"] {
         for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
             for stopped in [true, false] {
                 let mut connection = sidecar.connect().await;
-                connection.write_raw(format!("POST {path} HTTP/1.1\r\nHost: f\r\n{framing}\r\n\r\n").as_bytes()).await;
-                let answer = if stopped { connection.read(&get("/")).await } else { dribble(&mut connection, b"1\r\nx\r\n").await };
-                assert_refused(&mut connection, &answer, 408, "body_timeout").await;
+                all.spawn(async move {
+                    connection.write_raw(format!("POST {path} HTTP/1.1\r\nHost: f\r\n{framing}\r\n\r\n").as_bytes()).await;
+                    let answer = if stopped { connection.read(&get("/")).await } else { dribble(&mut connection, b"1\r\nx\r\n").await };
+                    assert_refused(&mut connection, &answer, 408, "body_timeout").await;
+                });
             }
         }
     }
+    all.join_all().await;
     sidecar.until_series(&refused("body_timeout"), 12.0).await;
     assert_eq!(origin.count(), 0);
     sidecar.until_series(r#"edge_sidecar_upstream_connections{upstream="functions",state="in_use"}"#, 0.0).await;
