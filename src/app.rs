@@ -18,14 +18,17 @@ use pingora::services::listening::Service;
 use crate::admin::{self, AdminState, Door, Ready, Token};
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
+use crate::config::budget::LARGE_HEADS;
 use crate::config::{Live, Sidecar};
 use crate::flow::Running;
 use crate::flow::budget::Budget;
 use crate::proxy::background::{Admin, Contact, Sweeper};
 use crate::proxy::drain::{Drain, Source};
+use crate::proxy::gate::Gate;
+use crate::proxy::guard::{self, Guard};
 use crate::proxy::service::Edge;
 use crate::proxy::way::Way;
-use crate::proxy::{Functions, Shared};
+use crate::proxy::{Functions, Shared, files};
 use crate::store::flights::Flights;
 use crate::store::memory::Memory;
 use crate::store::responses::Responses;
@@ -95,6 +98,7 @@ impl App {
             claims,
             responses,
             bodies,
+            heads: Budget::new(LARGE_HEADS),
         });
         let server = serve(&sidecar, &shared, &ways)?;
         Ok(Self { server, drain: Drain { source: stop, settings: sidecar.drain, shared, ways }, metrics })
@@ -117,6 +121,7 @@ fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<S
     server.bootstrap();
     let reached: Vec<Arc<AtomicBool>> = ways.iter().map(|_| Arc::default()).collect();
     let admin = doors(sidecar, shared, reached.clone())?;
+    let gate = Arc::new(Gate::new(files::connections(&sidecar.limits)?));
     for listener in &sidecar.listeners {
         let way = ways.iter().find(|w| w.config.name == listener.upstream).context("a listener names an upstream that does not exist")?;
         // found out here, with the address in the error, and not by a panic of Pingora
@@ -124,10 +129,16 @@ fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<S
             TcpListener::bind(listener.address)
                 .with_context(|| format!("cannot listen on {} (listener {})", listener.address, listener.name))?,
         );
-        let edge = Edge { shared: Arc::clone(shared), way: Arc::clone(way), listener: listener.name.as_str().into() };
+        let edge = Edge {
+            shared: Arc::clone(shared),
+            way: Arc::clone(way),
+            listener: listener.name.as_str().into(),
+            websocket: listener.websocket,
+        };
         let proxy = http_proxy(&Arc::new(Way::pool_conf(&way.config)), edge);
-        let mut service = Service::new(format!("listener {}", listener.name), proxy);
-        service.add_tcp(&listener.address.to_string());
+        let guard = Guard { proxy: Arc::new(proxy), shared: Arc::clone(shared), gate: Arc::clone(&gate) };
+        let mut service = Service::new(format!("listener {}", listener.name), guard);
+        service.add_listener(guard::endpoint(listener.address, &sidecar.limits));
         server.add_service(service);
     }
     for (way, reached) in ways.iter().zip(reached) {

@@ -7,7 +7,7 @@
 //! tokio, no clock. A test (`tests/it/layering.rs`) guards the direction.
 //!
 //! # The walk of a request
-//! [`proxy::service`] takes the head, reads the [`rules::Facts`] and asks [`engine::plan()`]. A webhook goes through
+//! [`proxy::guard`] reads and judges the head. [`proxy::service`] takes it, reads the [`rules::Facts`] and asks [`engine::plan()`]. A webhook goes through
 //! [`proxy::webhook`]: body whole, [`engine::identify()`], [`flow::webhook::admit`], [`mod@flow::send`]. A cached route goes through
 //! [`proxy::cached`]: [`flow::fetch`] looks it up, leads or follows a [`flow::fill`]. All else is streamed ([`proxy::pass`]).
 //! Each ends in one [`telemetry::record::Finished`]. `ARCHITECTURE.md` has the map and the reasons.

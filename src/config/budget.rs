@@ -9,8 +9,12 @@ use super::spanned::Node;
 const BASE: u64 = 24 << 20;
 /// One accepted event: 16 B key, 8 B time, the table's own share.
 const DEDUP_ENTRY: u64 = 28;
-/// One request at work: its connection, head and buffers on both sides.
-const REQUEST: u64 = 42 << 10;
+/// One connection of a caller, idle or with a head under way (measured: 18 KiB).
+const CONNECTION: u64 = 19 << 10;
+/// One request at work, besides its connection: head and buffers on both sides, the function's connection (measured: 26 KiB).
+const REQUEST: u64 = 27 << 10;
+/// What heads may take, all together, beyond the 4 KiB that each has from the start.
+pub const LARGE_HEADS: u64 = 4 << 20;
 
 /// One line of the sum.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,14 +27,17 @@ pub struct Part {
 
 /// What each part may take at most.
 #[must_use]
-pub fn parts(sidecar: &Sidecar) -> [Part; 5] {
+pub fn parts(sidecar: &Sidecar) -> [Part; 7] {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let connections = sidecar.limits.connections;
     [
         Part { name: "program", bytes: BASE },
         Part { name: "cache", bytes: sidecar.memory.cache },
         Part { name: "bodies in flight", bytes: sidecar.memory.bodies },
         Part { name: "accepted messages", bytes: count(sidecar.dedup_max_entries).saturating_mul(DEDUP_ENTRY) },
-        Part { name: "requests in flight", bytes: count(sidecar.limits.in_flight).saturating_mul(REQUEST) },
+        Part { name: "connections", bytes: count(connections).saturating_mul(CONNECTION) },
+        Part { name: "requests in flight", bytes: count(sidecar.limits.in_flight.min(connections)).saturating_mul(REQUEST) },
+        Part { name: "large heads", bytes: LARGE_HEADS },
     ]
 }
 
@@ -100,7 +107,7 @@ mod tests {
         let sidecar = defaults(&Host::default());
         assert_eq!(codes(&sidecar, None), []);
         assert_eq!(codes(&sidecar, Some(sum(&sidecar))), []);
-        assert_eq!(table(&sidecar)[5].split_whitespace().collect::<Vec<_>>(), ["sum", "99.6", "MiB"]);
+        assert_eq!(table(&sidecar)[7].split_whitespace().collect::<Vec<_>>(), ["sum", "111.0", "MiB"]);
     }
 
     #[test]

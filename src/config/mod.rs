@@ -9,6 +9,7 @@ pub mod decode;
 pub mod diagnostics;
 pub mod host;
 pub mod judge;
+mod limits_file;
 pub mod live;
 pub mod matching;
 pub mod node;

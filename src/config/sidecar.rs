@@ -42,6 +42,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Name of the upstream its requests go to.
     pub upstream: String,
+    /// Whether a WebSocket may be opened through it. Nothing else is ever switched to.
+    pub websocket: bool,
 }
 
 /// One entry of `upstreams:`.
@@ -111,16 +113,31 @@ pub struct Memory {
 /// `limits:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest request body that is read whole, in bytes.
+    /// Largest request body that is read whole, in bytes. (What is streamed has no limit in bytes.)
     pub body: u64,
+    /// Largest head of a request, in bytes.
+    pub header: usize,
+    /// Most fields in it.
+    pub headers: usize,
+    /// Most connections of callers at once.
+    pub connections: usize,
     /// Requests at once.
     pub in_flight: usize,
     /// Requests at once to one function.
     pub in_flight_per_function: usize,
+    /// Time to receive a head, from its first byte.
+    pub header_timeout: Duration,
     /// Time to receive a whole body.
     pub body_timeout: Duration,
-    /// Time a kept-alive connection may be idle.
+    /// Time a connection may be idle, before its first request and between two.
     pub idle_timeout: Duration,
+    /// Time in which a caller must take a piece of its answer.
+    pub write_timeout: Duration,
+}
+
+impl Limits {
+    /// Connections at once where the file does not say.
+    pub const CONNECTIONS: usize = 800;
 }
 
 /// `drain:`.

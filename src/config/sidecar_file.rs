@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
 use super::host::Host;
-use super::sidecar::{Admin, Drain, Level, Limits, Listener, Log, Memory, Sidecar};
+use super::sidecar::{Admin, Drain, Level, Listener, Log, Memory, Sidecar};
 use super::spanned::{Kind, Node};
-use super::{upstream_file, values};
+use super::{limits_file, upstream_file, values};
 
 /// Keys of the file.
 pub const KEYS: [&str; 11] =
@@ -29,18 +29,13 @@ pub fn defaults(host: &Host) -> Sidecar {
             name: "functions".into(),
             address: SocketAddr::from(([0, 0, 0, 0], 8080)),
             upstream: "functions".into(),
+            websocket: true,
         }],
         upstreams: vec![upstream_file::default_upstream()],
         admin: Admin { address: SocketAddr::from(([127, 0, 0, 1], 9901)), socket: host.default_socket(), token_file: None },
         memory: Memory { budget: 112 * MIB, cache: 32 * MIB, max_object: MIB, bodies: 16 * MIB },
         dedup_max_entries: 250_000,
-        limits: Limits {
-            body: 8 * MIB,
-            in_flight: 512,
-            in_flight_per_function: 256,
-            body_timeout: Duration::from_mins(1),
-            idle_timeout: Duration::from_secs(75),
-        },
+        limits: limits_file::DEFAULT,
         trusted_proxies: Vec::new(),
         drain: Drain { announce: Duration::from_secs(5), timeout: Duration::from_secs(25) },
         log: Log { level: Level::Info, hits_ppm: 1_000_000 },
@@ -106,7 +101,7 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
             }
         }
     }
-    limits(d, fields, &mut result.limits);
+    limits_file::read(d, fields, &mut result.limits);
     if let Some(f) = fields.get("drain").and_then(|n| d.fields(n, &["announce", "timeout"])) {
         result.drain.announce = f.or(d, "announce", result.drain.announce, values::duration);
         result.drain.timeout = f.or(d, "timeout", result.drain.timeout, values::duration);
@@ -118,22 +113,16 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
     }
 }
 
-fn limits(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
-    let keys = ["body", "in_flight", "in_flight_per_function", "body_timeout", "idle_timeout"];
-    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &keys)) else { return };
-    limits.body = f.or(d, "body", limits.body, values::size);
-    limits.in_flight = f.or(d, "in_flight", limits.in_flight, values::count);
-    limits.in_flight_per_function = f.or(d, "in_flight_per_function", limits.in_flight_per_function, values::count);
-    limits.body_timeout = f.or(d, "body_timeout", limits.body_timeout, values::positive);
-    limits.idle_timeout = f.or(d, "idle_timeout", limits.idle_timeout, values::positive);
-}
-
 fn listener(d: &mut Decoder, node: &Node) -> Option<Listener> {
-    let fields = d.fields(node, &["name", "address", "upstream"])?;
+    let fields = d.fields(node, &["name", "address", "upstream", "upgrade"])?;
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     let address = fields.required(d, "address").and_then(|n| d.read(n, values::address));
     let upstream = fields.required(d, "upstream").and_then(|n| d.read(n, values::name));
-    Some(Listener { name: name?, address: address?, upstream: upstream? })
+    let websocket = match fields.get("upgrade") {
+        Some(node) => !d.each(node, |d, item| d.read(item, limits_file::upgrade)).is_empty(),
+        None => true,
+    };
+    Some(Listener { name: name?, address: address?, upstream: upstream?, websocket })
 }
 
 /// A path to a file.

@@ -71,18 +71,23 @@ pub trait Downstream: Send {
     /// Writes the final head.
     ///
     /// # Errors
-    /// [`Gone`]: the caller has left.
+    /// [`Gone`]: the caller cannot be reached any more.
     fn head(&mut self, head: Self::Head) -> impl Future<Output = Result<(), Gone>> + Send;
     /// Writes a piece of the body.
     ///
     /// # Errors
-    /// [`Gone`]: the caller has left.
+    /// [`Gone`]: the caller cannot be reached any more.
     fn data(&mut self, data: Bytes) -> impl Future<Output = Result<(), Gone>> + Send;
 }
 
-/// The caller has left: a write to it failed.
+/// A write to the caller failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub enum Gone {
+    /// It has left.
+    Left,
+    /// It did not take what was written within `limits.write_timeout`.
+    Stuck,
+}
 
 /// How many of something run; the clean end waits for zero.
 #[derive(Clone, Debug, Default)]

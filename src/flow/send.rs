@@ -26,8 +26,8 @@ pub enum End {
     NoAnswer(Cause),
     /// The answer broke off after its head: the caller must see that.
     Cut(Cause),
-    /// The caller left.
-    CallerGone,
+    /// The caller left, or stopped reading.
+    CallerGone(Gone),
 }
 
 /// Longest time the rest of an answer is read for the sake of its connection.
@@ -57,10 +57,10 @@ where
     let head = answer.take_head();
     let end = match down.head(head).await {
         Ok(()) => stream(&mut answer, down).await,
-        Err(Gone) => End::CallerGone,
+        Err(gone) => End::CallerGone(gone),
     };
     let exchanged = Some(answer.exchanged());
-    if end == End::CallerGone {
+    if matches!(end, End::CallerGone(_)) {
         // boxed: an unboxed future of this size is moved several times by the spawn
         tokio::spawn(Box::pin(async move { timeout(DRAIN_TIME, answer.drain()).await }));
     }
@@ -71,8 +71,8 @@ async fn stream<A: Answer, D: Downstream<Head = A::Head>>(answer: &mut A, down: 
     loop {
         match answer.next().await {
             Ok(Some(data)) => {
-                if down.data(data).await.is_err() {
-                    return End::CallerGone;
+                if let Err(gone) = down.data(data).await {
+                    return End::CallerGone(gone);
                 }
             }
             Ok(None) => return End::Whole,

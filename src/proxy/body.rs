@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::respond::Refusal;
+use super::refusal::Refusal;
 use crate::flow::budget::{Budget, Share};
 
 /// A body, or why there is none.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 use pingora::http::ResponseHeader;
-use pingora::prelude::{Error, ErrorType, Result};
+use pingora::prelude::Result;
 use pingora::proxy::Session;
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::ctx::{CacheMark, CacheStory, Ctx};
 use super::exchange::{Call, Open};
 use super::heads::{self, Length, Purpose};
-use super::respond::{self, Refusal};
+use super::refusal::Refusal;
+use super::respond;
 use super::service::Edge;
 use super::way::Way;
 use super::webhook::finish;
@@ -152,16 +153,15 @@ async fn stored(session: &mut Session, ctx: &Ctx, entry: &Entry) -> Result<bool>
 
 /// Streams this request's own fetch.
 async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as Answer>::Head>, why: Why) -> Result<bool> {
-    let gone = || Error::explain(ErrorType::WriteError, "the caller left").into_down();
     while let Some(part) = reader.recv().await {
         match part {
             Part::Head(head, stored, exchanged) => {
                 let code = exchanged.status;
                 ctx.story.upstream = Some(*exchanged);
                 tell(ctx, asked(why, code, stored), None);
-                Client { session, marks: &ctx.marks }.head(head).await.map_err(|_| gone())?;
+                Client { session, marks: &ctx.marks }.head(head).await.map_err(client::unreachable)?;
             }
-            Part::Data(data, _permit) => Client { session, marks: &ctx.marks }.data(data).await.map_err(|_| gone())?,
+            Part::Data(data, _permit) => Client { session, marks: &ctx.marks }.data(data).await.map_err(client::unreachable)?,
             Part::End { not_stored, exchanged } => {
                 ctx.story.upstream = Some(*exchanged);
                 if let (Some(reason), Some(cache)) = (not_stored, &mut ctx.story.cache) {

@@ -12,7 +12,7 @@ use crate::dedup::SkipReason;
 use crate::engine::Plan;
 use crate::flow::RunningGuard;
 use crate::telemetry::InFlight;
-use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, ShedReason, Source};
+use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, RefusedReason, ShedReason, Source};
 use crate::upstream::pool::Borrowed;
 
 /// The context of one request.
@@ -29,6 +29,10 @@ pub struct Ctx {
     pub marks: Marks,
     /// What will be recorded of it.
     pub story: Story,
+    /// Whether bytes had come before anybody agreed to what it asks for.
+    pub ahead: bool,
+    /// Whether it is a handshake that may be passed.
+    pub websocket: bool,
     /// Its way through Pingora's own proxying.
     pub pass: Pass,
     /// Given back when it ends, on whatever path.
@@ -110,6 +114,8 @@ pub struct Story {
     pub error: Option<&'static str>,
     /// The limit that refused it.
     pub shed: Option<ShedReason>,
+    /// Why it was refused for what it is.
+    pub refused: Option<RefusedReason>,
     /// Age of an answer from the cache.
     pub age: Option<Duration>,
     /// The cache's part.
@@ -118,6 +124,8 @@ pub struct Story {
     pub dedup: Option<DedupStory>,
     /// The call to the function.
     pub upstream: Option<Exchanged>,
+    /// Bytes sent to the caller after a switch of protocols; the session then knows nothing of its answer any more.
+    pub switched: Option<u64>,
     /// Bytes of the request's body, where we read it ourselves.
     pub bytes_in: u64,
 }
@@ -130,10 +138,12 @@ impl Default for Story {
             reason: None,
             error: None,
             shed: None,
+            refused: None,
             age: None,
             cache: None,
             dedup: None,
             upstream: None,
+            switched: None,
             bytes_in: 0,
         }
     }

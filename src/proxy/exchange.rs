@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::UPGRADE;
 use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType};
+use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::way::Way;
 use crate::flow::budget::Share;
@@ -166,10 +168,11 @@ async fn talk(session: &mut HttpSession, way: &Way, call: &mut Call) -> Result<B
             Ok(Ok(_)) => {}
         }
         let head = session.resp_header().expect("just read");
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Cause::BadHead); // nobody asked for it: `Upgrade` was not sent
+        let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if switched && !call.head.headers.contains_key(UPGRADE) {
+            return Err(Cause::BadHead); // nobody asked for it
         }
-        if !head.status.is_informational() {
+        if switched || !head.status.is_informational() {
             let head = Box::new(head.clone());
             session.read_timeout = Some(way.config.between_bytes);
             return Ok(head);
@@ -215,6 +218,14 @@ impl Open {
             }
         }
         self.slot = None;
+    }
+
+    /// The connection itself, after a switch of protocols, and what was read of it after the head. It is not pooled again.
+    pub async fn take_stream(&mut self) -> Option<(Bytes, Stream)> {
+        let mut session = self.session.take()?;
+        // what came with the head is there at once
+        let early = timeout(Duration::ZERO, session.read_body_bytes()).await;
+        Some((early.ok().and_then(Result::ok).flatten().unwrap_or_default(), session.into_inner()))
     }
 
     fn end(&mut self) {

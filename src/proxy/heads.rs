@@ -104,6 +104,11 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
     for name in &way.config.strip_request_headers {
         head.remove_header(name);
     }
+    let look_alikes: Vec<HeaderName> =
+        head.headers.keys().filter(|n| is_look_alike(n, &way.config.strip_request_headers)).cloned().collect();
+    for name in &look_alikes {
+        head.remove_header(name);
+    }
     let trusted = purpose == Purpose::Call && caller.ip.is_some_and(|ip| caller.trusted.iter().any(|n| contains(n, ip)));
     // a proxy may write the chain in several lines; all of them are one list (RFC 9110 5.3)
     let before = request.headers.get_all("x-forwarded-for").iter().filter(|_| trusted).filter_map(|v| v.to_str().ok());
@@ -177,7 +182,7 @@ pub fn mark(head: &mut ResponseHeader, marks: &Marks) -> Result<()> {
 
 /// Names every field that belongs to the connection: the fixed ones and those `Connection` nominates. A nomination cannot remove what
 /// decides about the caller or the message (hardening.md 27).
-fn strip_connection(headers: &HeaderMap, mut remove: impl FnMut(&HeaderName)) {
+pub fn strip_connection(headers: &HeaderMap, mut remove: impl FnMut(&HeaderName)) {
     for value in headers.get_all(CONNECTION) {
         for name in value.as_bytes().split(|b| *b == b',') {
             if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
@@ -199,6 +204,16 @@ fn is_protected(name: &HeaderName) -> bool {
 /// Fields that tell of a caller behind the peer.
 fn is_forwarding(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || matches!(name.as_str(), "forwarded" | "x-real-ip")
+}
+
+/// A field that is another one to a reader who takes `_` for `-`, as whoever makes variables of fields does (RFC 3875 4.1.18): one that
+/// frames the message, tells of a caller, or must not come from outside.
+fn is_look_alike(name: &HeaderName, stripped: &[HeaderName]) -> bool {
+    if !name.as_str().contains('_') {
+        return false;
+    }
+    let Ok(read) = HeaderName::try_from(name.as_str().replace('_', "-")) else { return false };
+    HOP_BY_HOP.contains(&read) || is_protected(&read) || read == X_REQUEST_ID || stripped.contains(&read)
 }
 
 fn contains(network: &Network, ip: IpAddr) -> bool {
@@ -232,6 +247,25 @@ mod tests {
             (network("10.0.0.0", 8), "fd12::1", false),
         ] {
             assert_eq!(contains(&net, ip.parse().expect("an address")), inside, "{net:?} {ip}");
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_told_from_other_fields() {
+        let stripped = [HeaderName::from_static("x-wa-internal-forward")];
+        for (name, expected) in [
+            ("content_length", true),
+            ("transfer_encoding", true),
+            ("x_forwarded_for", true),
+            ("x-forwarded_host", true),
+            ("proxy_connection", true),
+            ("x_wa-internal_forward", true),
+            ("x_request_id", true),
+            ("content-length", false),
+            ("x_tenant", false),
+            ("x-wa-internal-forward", false),
+        ] {
+            assert_eq!(is_look_alike(&HeaderName::from_static(name), &stripped), expected, "{name}");
         }
     }
 

@@ -12,8 +12,14 @@ pub fn request_id(headers: &HeaderMap) -> String {
     let fine = (1..=LONGEST).contains(&given.len()) && given.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     match std::str::from_utf8(given) {
         Ok(text) if fine => text.to_owned(),
-        _ => format!("{:032x}", rand::random::<u128>()),
+        _ => new(),
     }
+}
+
+/// A new id: 32 random hex digits.
+#[must_use]
+pub fn new() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The caller's `traceparent` if it is well formed (W3C Trace Context 3.2), else a new, unsampled one.

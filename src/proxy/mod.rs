@@ -9,11 +9,18 @@ pub mod ctx;
 pub mod drain;
 pub mod exchange;
 pub mod facts;
+pub mod files;
+pub mod framing;
+pub mod gate;
+pub mod guard;
 pub mod heads;
 pub mod ids;
 pub mod pass;
+pub mod refusal;
 pub mod respond;
 pub mod service;
+pub mod tunnel;
+pub mod upgrade;
 pub mod way;
 pub mod webhook;
 
@@ -49,6 +56,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Bytes of bodies in memory.
     pub bodies: Budget,
+    /// Bytes of large heads in memory.
+    pub heads: Budget,
     /// Key of the callers' hashes, new with each process.
     pub secret: CallerSecret,
     /// Limits.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::UPGRADE;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -18,6 +17,9 @@ use super::heads::{self, Purpose};
 use super::service::Edge;
 use crate::flow::Cause;
 use crate::telemetry::record::Exchanged;
+
+/// Slowest pace, in bytes a second, at which a streamed body may go on past `limits.body_timeout`.
+const SLOWEST: u64 = 16 << 10;
 
 /// Chooses the server and takes a connection slot; after a refused connection, waits the backoff first.
 ///
@@ -85,7 +87,27 @@ pub fn request(edge: &Edge, session: &Session, ctx: &Ctx, head: &mut RequestHead
     heads::tell(head, request, &edge.way, &edge.caller(session, ctx), Purpose::Call)
 }
 
-/// The answer's head for the caller: connection fields stripped, ours put on. A protocol switch keeps the two fields that make it.
+/// A piece of the request's body came. All of it must be there within `limits.body_timeout`, and within the time that it takes at
+/// 16 KiB a second: a long upload may go on, a trickle may not.
+///
+/// # Errors
+/// 408: it takes too long.
+pub fn body(edge: &Edge, session: &mut Session, ctx: &Ctx, last: bool) -> Result<()> {
+    if last {
+        return Ok(());
+    }
+    let read = Duration::from_millis(session.body_bytes_read() as u64 * 1000 / SLOWEST);
+    let elapsed = edge.shared.clock.now().saturating_duration_since(ctx.started);
+    match (edge.shared.limits.body_timeout + read).checked_sub(elapsed) {
+        Some(left) if left > Duration::ZERO => {
+            session.set_read_timeout(Some(left));
+            Ok(())
+        }
+        _ => Err(Error::explain(ErrorType::HTTPStatus(408), "the body takes too long").into_down()),
+    }
+}
+
+/// The answer's head for the caller: connection fields stripped, ours put on.
 ///
 /// # Errors
 /// A field that cannot be sent.
@@ -98,14 +120,11 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, head: &mut Respon
         upstream.status = head.status.as_u16();
         upstream.first_byte = elapsed;
     }
-    let request = session.req_header();
+    // nobody asked for it (those who may go through `tunnel`): the caller's connection would be handed over to whatever comes next on it
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // one that nobody asked for would hand the caller's connection over to whatever comes next on it
-        if !request.headers.contains_key(UPGRADE) {
-            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
-        }
-        return heads::mark(head, &ctx.marks);
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
+    let request = session.req_header();
     heads::caller_head(head, &request.method, request.version, &ctx.marks)
 }
 

@@ -1,124 +1,78 @@
-//! Answers the sidecar makes itself, and the one table from what went wrong to outcome, status, code and text.
+//! Answers the sidecar makes itself. One that refuses leaves no byte of its request to be taken for the next: the rest of the body is
+//! read, if there is little, or the connection ends.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
+use tokio::time::timeout;
 
-use super::ctx::{Ctx, Marks};
+use super::ctx::{Ctx, DedupMark, Marks};
 use super::heads;
+use super::refusal::{Refusal, classify};
 use crate::flow::Cause;
-use crate::telemetry::record::{Outcome, ShedReason, Source};
+use crate::telemetry::record::Source;
 
-/// Why the sidecar answers in the function's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// `limits.in_flight` reached.
-    InFlight,
-    /// `limits.in_flight_per_function` reached.
-    InFlightFunction,
-    /// The body is larger than `limits.body`.
-    BodyTooLarge,
-    /// The body did not arrive within `limits.body_timeout`.
-    BodyTimeout,
-    /// The copy of a webhook in flight took longer than `wait_timeout`.
-    WaitTimeout,
-    /// Too many copies of one webhook, or callers of one answer, wait already.
-    Crowded,
-    /// `Cache-Control: only-if-cached`, and nothing usable is stored.
-    OnlyIfCached,
-    /// The request cannot be understood.
-    BadRequest,
-    /// The function could not be called, or did not answer.
-    Upstream(Cause),
-    /// A fault of our own.
-    Internal,
-}
+/// Most bytes that are read from a caller who was refused, so that it can read why.
+pub const LINGER_BYTES: usize = 64 << 10;
+/// Longest time for that.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
 
-impl Refusal {
-    /// Status, closed code, sentence for the caller, seconds of `Retry-After`.
-    const fn row(self) -> (u16, &'static str, &'static str, Option<u32>) {
-        match self {
-            Self::InFlight => (503, "in_flight", "too many requests are in flight; try again shortly", Some(1)),
-            Self::InFlightFunction => {
-                (503, "in_flight_per_function", "too many requests to this function are in flight; try again shortly", Some(1))
-            }
-            Self::BodyTooLarge => (413, "body_too_large", "the request body is larger than limits.body", None),
-            Self::BodyTimeout => (400, "body_timeout", "the request body did not arrive in time", None),
-            Self::WaitTimeout => {
-                (503, "wait_timeout", "an earlier copy of this message is still being processed; try again shortly", Some(1))
-            }
-            Self::Crowded => (503, "waiters", "too many copies of this request wait already; try again shortly", Some(1)),
-            Self::OnlyIfCached => (504, "only_if_cached", "no stored answer, and the request allows no other", None),
-            Self::BadRequest => (400, "bad_request", "the request cannot be understood", None),
-            Self::Upstream(cause) => {
-                let retry_after = if cause.status() == 503 { Some(1) } else { None };
-                (cause.status(), cause.as_str(), upstream_text(cause), retry_after)
-            }
-            Self::Internal => (500, "internal", "the sidecar failed to handle this request", None),
-        }
-    }
-
-    /// The closed code: in the body, the log and metrics.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.row().1
-    }
-
-    /// The limit behind a refusal for load.
-    const fn shed(self) -> Option<ShedReason> {
-        match self {
-            Self::InFlight => Some(ShedReason::InFlight),
-            Self::InFlightFunction => Some(ShedReason::FunctionInFlight),
-            Self::Crowded => Some(ShedReason::Waiters),
-            Self::WaitTimeout => Some(ShedReason::WaitTimeout),
-            Self::Upstream(Cause::Busy) => Some(ShedReason::UpstreamBusy),
-            _ => None,
-        }
-    }
-
-    const fn outcome(self) -> Outcome {
-        match self {
-            _ if self.shed().is_some() => Outcome::Shed,
-            Self::BodyTooLarge | Self::BodyTimeout | Self::BadRequest | Self::OnlyIfCached => Outcome::Refused,
-            _ => Outcome::Failed,
-        }
-    }
-}
-
-const fn upstream_text(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Busy => "all connections to the functions are in use; try again shortly",
-        Cause::Refused => "no connection to the functions",
-        Cause::ConnectTimeout => "no connection to the functions in time",
-        Cause::Tls => "no secure connection to the functions",
-        Cause::Lost => "the function closed the connection before it answered",
-        Cause::FirstByte => "the function did not answer in time",
-        Cause::BadHead => "the function's answer is not HTTP",
-        Cause::Cut => "the function's answer broke off",
-        Cause::Stalled => "the function stopped sending",
-        Cause::Internal => "the call to the function failed",
-    }
-}
-
-/// Answers with a refusal and notes it in the story.
+/// Answers with a refusal and notes it in the story. The connection goes on only where the fault is not the caller's and nothing of
+/// the request is left on it.
 ///
 /// # Errors
 /// The caller has left.
 pub async fn refuse(session: &mut Session, ctx: &mut Ctx, refusal: Refusal) -> Result<bool> {
+    let keep = refusal.status() >= 500 && drained(session).await;
+    answer(session, ctx, refusal, keep).await
+}
+
+async fn answer(session: &mut Session, ctx: &mut Ctx, refusal: Refusal, keep: bool) -> Result<bool> {
     note(ctx, refusal);
-    let (status, code, message, retry_after) = refusal.row();
-    let id = &ctx.marks.request_id; // checked or made by us: needs no escape
-    let body = format!(r#"{{"error":"{code}","message":"{message}","requestId":"{id}"}}"#);
-    json(session, &ctx.marks, status, body.into(), retry_after).await
+    if !keep {
+        session.set_keepalive(None);
+    }
+    let body = refusal.body(&ctx.marks.request_id);
+    json(session, &ctx.marks, refusal.status(), body, refusal.retry_after()).await?;
+    if !keep {
+        drained(session).await; // else the connection is reset under the answer
+    }
+    Ok(true)
 }
 
 fn note(ctx: &mut Ctx, refusal: Refusal) {
     ctx.story.outcome = refusal.outcome();
     ctx.story.source = Source::Sidecar;
     ctx.story.error = Some(refusal.code());
-    ctx.story.shed = refusal.shed();
+    (ctx.story.shed, ctx.story.refused) = (refusal.shed(), refusal.refused());
+}
+
+/// Reads the rest of the request's body; false where it is too long, too slow, or waits for our word.
+async fn drained(session: &mut Session) -> bool {
+    let told = session.get_header(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0_usize);
+    if session.is_body_done() {
+        return true;
+    }
+    if told > LINGER_BYTES && session.response_written().is_none() || session.get_header(EXPECT).is_some() {
+        return false;
+    }
+    let read = async {
+        let mut read = 0;
+        while read <= LINGER_BYTES {
+            match session.read_request_body().await {
+                Ok(Some(data)) => read += data.len(),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    };
+    timeout(LINGER_TIME, read).await.unwrap_or(false)
 }
 
 /// Answers with JSON made here.
@@ -126,14 +80,9 @@ fn note(ctx: &mut Ctx, refusal: Refusal) {
 /// # Errors
 /// The caller has left.
 pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes, retry_after: Option<u32>) -> Result<bool> {
-    let mut head = ResponseHeader::build(status, Some(8))?;
-    head.insert_header(CONTENT_TYPE, "application/json")?;
-    head.insert_header(CONTENT_LENGTH, body.len())?;
-    if let Some(seconds) = retry_after {
-        head.insert_header(RETRY_AFTER, seconds)?;
-    }
+    let mut head = head(status, &body, retry_after)?;
     heads::mark(&mut head, marks)?;
-    if marks.dedup.is_some_and(|d| matches!(d, super::ctx::DedupMark::Duplicate | super::ctx::DedupMark::Joined)) {
+    if marks.dedup.is_some_and(|d| matches!(d, DedupMark::Duplicate | DedupMark::Joined)) {
         head.insert_header("X-Duplicate", "true")?;
     }
     let whole = session.req_header().method != http::Method::HEAD;
@@ -142,14 +91,39 @@ pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes
     Ok(true)
 }
 
+/// Answers on a connection whose request was not read on; it is closed after that.
+///
+/// # Errors
+/// The caller has left.
+pub async fn unread(session: &mut ServerSession, refusal: Refusal, id: &str) -> Result<()> {
+    let body = refusal.body(id);
+    let mut head = head(refusal.status(), &body, refusal.retry_after())?;
+    head.insert_header("X-Request-Id", id)?;
+    if refusal.status() == 405 {
+        head.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+    }
+    session.write_response_header(Box::new(head)).await?;
+    session.write_response_body(body, true).await
+}
+
+fn head(status: u16, body: &Bytes, retry_after: Option<u32>) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(8))?;
+    head.insert_header(CONTENT_TYPE, "application/json")?;
+    head.insert_header(CONTENT_LENGTH, body.len())?;
+    if let Some(seconds) = retry_after {
+        head.insert_header(RETRY_AFTER, seconds)?;
+    }
+    Ok(head)
+}
+
 /// The last stop of every error that a phase returned. Nothing is written after a head: it would complete a broken answer.
 pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
     let started = session.response_written().is_some_and(|h| !h.status.is_informational());
-    if *error.esource() == ErrorSource::Downstream && !matches!(error.etype(), ErrorType::InvalidHTTPHeader | ErrorType::HTTPStatus(_)) {
-        ctx.story.error.get_or_insert("caller_gone");
+    let refusal = classify(error);
+    if let Some(word) = lost(error, refusal) {
+        ctx.story.error.get_or_insert(word);
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let refusal = classify(error);
     if started {
         // the same error means another thing once the head has come
         let refusal = match refusal {
@@ -158,27 +132,18 @@ pub async fn fail(session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailTo
             other => other,
         };
         ctx.story.error.get_or_insert(refusal.code());
-    } else if refuse(session, ctx, refusal).await.is_err() {
+    } else if answer(session, ctx, refusal, false).await.is_err() {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    FailToProxy { error_code: refusal.row().0, can_reuse_downstream: false }
+    FailToProxy { error_code: refusal.status(), can_reuse_downstream: false }
 }
 
-fn classify(error: &Error) -> Refusal {
-    use ErrorType as E;
+/// What is told of a caller that cannot be answered any more: it left, or it did not take what was written.
+fn lost(error: &Error, refusal: Refusal) -> Option<&'static str> {
     match (error.etype(), error.esource()) {
-        (E::HTTPStatus(413), _) => Refusal::BodyTooLarge,
-        (E::HTTPStatus(503), _) => Refusal::Upstream(Cause::Busy),
-        (E::HTTPStatus(400..500), _) | (E::InvalidHTTPHeader, ErrorSource::Downstream) => Refusal::BadRequest,
-        (E::ConnectTimedout | E::TLSHandshakeTimedout, _) => Refusal::Upstream(Cause::ConnectTimeout),
-        (E::TLSHandshakeFailure | E::InvalidCert, _) => Refusal::Upstream(Cause::Tls),
-        (E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::ConnectProxyFailure | E::SocketError | E::BindError, _) => {
-            Refusal::Upstream(Cause::Refused)
-        }
-        (E::ReadTimedout, ErrorSource::Upstream) => Refusal::Upstream(Cause::FirstByte),
-        (E::WriteTimedout, ErrorSource::Upstream) => Refusal::Upstream(Cause::Stalled),
-        (E::InvalidHTTPHeader, ErrorSource::Upstream) => Refusal::Upstream(Cause::BadHead),
-        (_, ErrorSource::Upstream) => Refusal::Upstream(Cause::Lost),
-        _ => Refusal::Internal,
+        (ErrorType::WriteTimedout, source) if *source != ErrorSource::Upstream => Some("write_timeout"),
+        (ErrorType::InvalidHTTPHeader | ErrorType::HTTPStatus(_), _) => None,
+        (_, ErrorSource::Downstream) if refusal != Refusal::BodyTimeout => Some("caller_gone"),
+        _ => None,
     }
 }

@@ -3,10 +3,12 @@
 //! `new_ctx` > `request_filter` (limits, plan, and the whole answer of webhooks and cached routes) > `upstream_peer` >
 //! `connected_to_upstream` > `upstream_request_filter` > `response_filter` > `logging`. Only pass-through goes past the second.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -14,10 +16,12 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::ctx::{CacheMark, CacheStory, Ctx, Guards, Line, Marks, Pass, Story};
 use super::facts::Owned;
+use super::guard::Ahead;
 use super::heads::Caller;
-use super::respond::{self, Refusal};
+use super::refusal::Refusal;
+use super::respond;
 use super::way::Way;
-use super::{Shared, cached, ids, pass, webhook};
+use super::{Shared, cached, ids, pass, tunnel, upgrade, webhook};
 use crate::cache::status::CacheStatus;
 use crate::engine::{CachePlan, DedupPlan, Plan, plan};
 use crate::telemetry::record::{CacheRecord, DedupRecord, Finished, LookupResult, Outcome};
@@ -30,6 +34,8 @@ pub struct Edge {
     pub way: Arc<Way>,
     /// Its name.
     pub listener: Arc<str>,
+    /// Whether a WebSocket may be opened through it.
+    pub websocket: bool,
 }
 
 impl Edge {
@@ -46,8 +52,12 @@ impl Edge {
 
     /// Reads who the request is, makes its plan, and takes its place among those in flight.
     fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Refusal> {
-        // at least 1: Pingora takes 0 for "no limit"
-        session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs().max(1)) });
+        let limits = &self.shared.limits;
+        if self.shared.is_draining() {
+            session.set_keepalive(None);
+        }
+        session.set_read_timeout(Some(limits.body_timeout));
+        session.set_write_timeout(Some(limits.write_timeout));
         // HTTP/1.0 knows no informational answers (RFC 9110 15.2)
         let old = session.req_header().version < http::Version::HTTP_11;
         session.set_ignore_info_resp(old);
@@ -61,7 +71,6 @@ impl Edge {
             path: facts.path.as_str().to_owned(),
             function: owned.function().to_owned(),
         };
-        let limits = &self.shared.limits;
         ctx.guards.running = self.shared.running.try_enter(limits.in_flight);
         if ctx.guards.running.is_none() {
             return Some(Refusal::InFlight);
@@ -71,6 +80,7 @@ impl Edge {
             return Some(Refusal::InFlightFunction);
         }
         let plan = plan(&ctx.snapshot.rules, &facts, &self.shared.secret);
+        ctx.websocket = upgrade::settle(session, self.websocket && !ctx.ahead);
         note(ctx, &plan);
         ctx.plan = Some(plan);
         None
@@ -79,13 +89,17 @@ impl Edge {
     fn record(&self, session: &Session, ctx: &mut Ctx) {
         pass::ended(self, ctx);
         let (plan, story) = (ctx.plan.as_ref(), &mut ctx.story);
-        let status = session.response_written().map_or(0, |h| h.status.as_u16());
+        let written = || session.response_written().map_or(0, |h| h.status.as_u16());
+        let status = story.switched.map_or_else(written, |_| 101);
         if status == 0 {
             story.outcome = Outcome::Failed;
             story.error.get_or_insert("caller_gone");
         }
         if let Some(reason) = story.shed {
             self.shared.metrics.shed(reason);
+        }
+        if let Some(reason) = story.refused {
+            self.shared.metrics.refused(reason);
         }
         let cache = story.cache.zip(plan.and_then(|p| p.cache.rule()));
         let dedup = story.dedup.zip(plan.and_then(|p| p.dedup.rule()));
@@ -113,9 +127,10 @@ impl Edge {
             }),
             upstream: story.upstream.as_ref(),
             duration: self.shared.clock.now().saturating_duration_since(ctx.started),
-            slow_after: plan.map_or(Duration::MAX, |p| p.slow_after),
+            // a conversation is not slow
+            slow_after: plan.filter(|_| status != 101).map_or(Duration::MAX, |p| p.slow_after),
             bytes_in: story.bytes_in.max(session.body_bytes_read() as u64),
-            bytes_out: session.body_bytes_sent() as u64,
+            bytes_out: story.switched.unwrap_or(session.body_bytes_sent() as u64),
             generation: ctx.snapshot.generation,
         });
     }
@@ -146,17 +161,26 @@ impl ProxyHttp for Edge {
             plan: None,
             marks: Marks { request_id: "".into(), cache: None, dedup: None },
             story: Story::default(),
+            ahead: false,
+            websocket: false,
             pass: Pass::default(),
             guards: Guards { gauge: Some(self.shared.metrics.begin()), ..Guards::default() },
         }
+    }
+
+    fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Ctx, word: Box<dyn Any + Send + Sync>) {
+        ctx.ahead = word.is::<Ahead>();
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         if let Some(refusal) = self.receive(session, ctx) {
             return respond::refuse(session, ctx, refusal).await;
         }
-        let plan = ctx.plan.as_ref().expect("made by `receive`");
         // boxed: an unboxed branch of this size taxes pass-through as well
+        if ctx.websocket {
+            return Box::pin(tunnel::answer(self, session, ctx)).await;
+        }
+        let plan = ctx.plan.as_ref().expect("made by `receive`");
         match (plan.dedup.clone(), plan.cache.clone()) {
             (DedupPlan::Inspect { rule }, _) => Box::pin(webhook::answer(self, session, ctx, rule)).await,
             (_, CachePlan::Lookup { rule, key, on_miss }) => {
@@ -189,6 +213,10 @@ impl ProxyHttp for Edge {
 
     async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
         pass::request(self, session, ctx, head)
+    }
+
+    async fn request_body_filter(&self, session: &mut Session, _body: &mut Option<Bytes>, last: bool, ctx: &mut Ctx) -> Result<()> {
+        pass::body(self, session, ctx, last)
     }
 
     // not `upstream_response_filter`: after that one Pingora chunks what has no length, also for callers that speak HTTP/1.0

@@ -8,11 +8,12 @@ use pingora::proxy::Session;
 use tokio::sync::mpsc;
 
 use super::body::{self, Body};
-use super::client::Client;
+use super::client::{self, Client};
 use super::ctx::{Ctx, DedupMark, DedupStory};
 use super::exchange::Call;
 use super::heads::{self, Length, Purpose};
-use super::respond::{self, Refusal};
+use super::refusal::Refusal;
+use super::respond;
 use super::service::Edge;
 use crate::dedup::{self, SkipReason};
 use crate::engine::{Identified, Rule, identify};
@@ -163,6 +164,6 @@ pub async fn finish(session: &mut Session, ctx: &mut Ctx, sent: Sent) -> Result<
             ctx.story.error = Some(cause.as_str());
             Err(Error::explain(ErrorType::ConnectionClosed, "the function's answer broke off").into_up())
         }
-        End::CallerGone => Err(Error::explain(ErrorType::WriteError, "the caller left").into_down()),
+        End::CallerGone(gone) => Err(client::unreachable(gone)),
     }
 }

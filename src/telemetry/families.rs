@@ -102,8 +102,10 @@ families! {
     response_bytes: IntCounterVec = "response_bytes_total" ["function"] LATENCY;
     /// Requests that took longer than their slow rule allows.
     slow: IntCounterVec = "requests_slow_total" ["function"] LATENCY;
-    /// Requests refused with 503 because a limit was reached, by limit.
+    /// Requests refused with 503 because a limit was reached, by limit. Under connections: connections closed for want of room.
     shed: IntCounterVec = "requests_shed_total" ["reason"] LATENCY;
+    /// Requests refused for what they are or how they came, by reason: malformed or ambiguous heads, limits of size and time.
+    refused: IntCounterVec = "requests_refused_total" ["reason"] LATENCY;
     /// Look-ups in the cache. The hit rate is (hit + coalesced) / all; a bypass is no look-up.
     cache_lookups: IntCounterVec = "cache_lookups_total" ["rule", "result"] LATENCY;
     /// Requests that a cache rule matched but that were not looked up, by reason.

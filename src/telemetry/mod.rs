@@ -21,6 +21,7 @@ pub mod report;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,9 @@ use ::prometheus::{IntGauge, Registry};
 pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
-pub use self::record::{CacheRecord, DedupRecord, DedupResult, Exchanged, Finished, LookupResult, Outcome, ShedReason, Source};
+pub use self::record::{
+    CacheRecord, DedupRecord, DedupResult, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
+};
 
 use self::families::Families;
 use self::functions::Functions;
@@ -71,6 +74,9 @@ impl Metrics {
         for reason in ShedReason::ALL {
             families.shed.with_label_values(&[reason.as_str()]);
         }
+        for reason in RefusedReason::ALL {
+            families.refused.with_label_values(&[reason.as_str()]);
+        }
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
@@ -109,6 +115,11 @@ impl Metrics {
     /// A limit made the sidecar refuse a request. [`Metrics::record`] does not count this, as it knows no limits.
     pub fn shed(&self, reason: ShedReason) {
         self.families.shed.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The sidecar refused a request for what it is or how it came. [`Metrics::record`] does not count this, as it knows no reasons.
+    pub fn refused(&self, reason: RefusedReason) {
+        self.families.refused.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts one finished request and writes its log line.

@@ -147,7 +147,7 @@ async fn no_two_paths_or_hosts_share_an_answer() {
         "/config.css",
         "/config/a.js",
         "/config%3F",
-        "/config%00",
+        "/config%01",
     ];
     let hosts = ["functions.test:80", "functions.test:8080", "other.test", "functions.test."];
     let requests: Vec<_> = paths.map(get).into_iter().chain(hosts.map(|host| get("/config").header("host", host))).collect();
@@ -166,19 +166,8 @@ async fn case_of_host_and_of_escapes_says_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_path_is_forwarded_as_it_came_and_not_stored() {
-    let odd = [
-        "/config/../config",
-        "/config/./a",
-        "//config",
-        "/config//a",
-        "/%63onfig",
-        "/x/%2e%2e/config",
-        "/config/%2e/a",
-        "/config/a/..",
-        "/config/\\a",
-        "http://functions.test/config",
-        "https://functions.test/config",
-    ];
+    let odd =
+        ["/config/../config", "/config/./a", "//config", "/config//a", "/%63onfig", "/x/%2e%2e/config", "/config/%2e/a", "/config/a/.."];
     let origin = numbered(&[]).await;
     let sidecar = still(&origin, PUBLIC).await;
     for (i, target) in odd.iter().enumerate() {
@@ -188,8 +177,9 @@ async fn an_odd_path_is_forwarded_as_it_came_and_not_stored() {
         }
         assert_eq!(origin.seen()[2 * i].target(), *target);
     }
-    // what is ambiguous is refused: another host than that of Host, bytes that are no text, two hosts
-    let mut refused = vec![b"GET http://evil.test/config HTTP/1.1\r\nHost: functions.test\r\n\r\n".to_vec()];
+    // what is ambiguous is refused: a target that is no path, another host than that of Host, bytes that are no text, two hosts
+    let absolute = ["http://evil.test/config", "http://functions.test/config", "https://functions.test/config", "/config/\\a"];
+    let mut refused: Vec<_> = absolute.map(|target| format!("GET {target} HTTP/1.1\r\nHost: functions.test\r\n\r\n").into_bytes()).into();
     refused.push(b"GET /config?a=\x80 HTTP/1.1\r\nHost: functions.test\r\n\r\n".to_vec());
     refused.push(b"GET /config HTTP/1.1\r\nHost: functions.test\r\nHost: evil.test\r\n\r\n".to_vec());
     for request in refused {
@@ -263,7 +253,7 @@ async fn what_is_not_in_the_key_does_not_reach_the_function() {
 async fn no_file_ending_makes_a_private_page_public() {
     let origin = numbered(&[("Cache-Control", "private")]).await;
     let sidecar = still(&origin, &format!("{ANONYMOUS}{}", PER_CALLER.trim_start().trim_start_matches("cache:\n  include:\n"))).await;
-    for target in ["/profile/a.css", "/profile/a.js?x=.png", "/state/account;a.css", "/state/account%0A.css", "/state/a%3F.css"] {
+    for target in ["/profile/a.css", "/profile/a.js?x=.png", "/state/account;a.css", "/state/account%09.css", "/state/a%3F.css"] {
         for cookie in ["victim", "attacker"] {
             let answer = sidecar.send(get(target).header("cookie", cookie)).await;
             assert_ne!(answer.header("x-cache"), "HIT", "{target}");

@@ -34,7 +34,8 @@ fn values_are_taken_over() {
          \x20   pool: { max_idle: 3, idle_timeout: 1s, max_in_use: 4 }\n    timeouts: { connect: 2s, first_byte: 3s, between_bytes: 4s }\n\
          \x20   retries: { on: [connect], attempts: 2, backoff: 0s }\n\
          admin: { address: \"0.0.0.0:9\", socket: /s, token_file: /t }\nmemory: { budget: 64MiB, cache: 8MiB, max_object: 1MiB, bodies: 9MiB }\n\
-         dedup: { max_entries: 1000, store: memory }\nlimits: { in_flight: 10, in_flight_per_function: 5, body_timeout: 6s, idle_timeout: 7s }\n\
+         dedup: { max_entries: 1000, store: memory }\nlimits: { in_flight: 10, in_flight_per_function: 5, body_timeout: 6s, idle_timeout: 7s, header_timeout: 8s, write_timeout: 9s,\n\
+         \x20 header: 16KiB, headers: 50, connections: 90 }\n\
          trusted_proxies: [\"10.0.0.0/8\"]\ndrain: { announce: 0s, timeout: 1s }\nlog: { format: json, level: debug, hits: 0.5% }\nrules: null\n",
         &Overrides::default(),
     );
@@ -45,11 +46,24 @@ fn values_are_taken_over() {
     assert_eq!((u.connect.as_secs(), u.first_byte.as_secs(), u.between_bytes.as_secs()), (2, 3, 4));
     assert_eq!((sidecar.admin.address.port(), sidecar.admin.token_file), (9, Some(PathBuf::from("/t"))));
     assert_eq!((sidecar.memory.cache, sidecar.memory.bodies, sidecar.dedup_max_entries), (8 << 20, 9 << 20, 1000));
+    let limits = &sidecar.limits;
+    assert_eq!((limits.header, limits.headers, limits.connections), (16 << 10, 50, 90));
+    assert_eq!((limits.body_timeout.as_secs(), limits.header_timeout.as_secs(), limits.write_timeout.as_secs()), (6, 8, 9));
     assert_eq!((sidecar.limits.in_flight, sidecar.limits.in_flight_per_function, sidecar.limits.idle_timeout.as_secs()), (10, 5, 7));
     assert_eq!(
         (sidecar.trusted_proxies[0].bits, sidecar.drain.announce, sidecar.log.hits_ppm, sidecar.rules),
         (8, Duration::ZERO, 5_000, None)
     );
+}
+
+#[test]
+fn websockets_pass_where_the_listener_does_not_say_otherwise() {
+    for (upgrade, passes) in [("", true), (", upgrade: [websocket]", true), (", upgrade: []", false)] {
+        let text = format!(
+            "version: 1\nlisteners: [{{ name: l, address: \"127.0.0.1:1\", upstream: u{upgrade} }}]\nupstreams: [{{ name: u, servers: [\"http://h\"] }}]\n"
+        );
+        assert_eq!(good(&text, &Overrides::default()).listeners[0].websocket, passes, "{upgrade}");
+    }
 }
 
 #[test]
@@ -74,6 +88,10 @@ fn names_addresses_and_stores() {
         ("memory: { budget: 10MiB }\n", vec!["over-budget 2:19"]),
         ("admin: { socket: , token_file: \"\" }\n", vec!["empty-value 2:16", "empty-value 2:32"]),
         ("rules:\n", vec!["empty-value 2:6"]),
+        ("listeners: [{ name: a, address: \"1.1.1.1:80\", upstream: u, upgrade: [h2c] }]\n", vec!["bad-value 2:70"]),
+        ("listeners: [{ name: a, address: \"1.1.1.1:80\", upstream: u, upgrade: websocket }]\n", vec!["wrong-type 2:69"]),
+        ("limits: { header: 1KB, headers: 0 }\n", vec!["bad-size 2:19", "out-of-range 2:33"]),
+        ("limits: { header: 1MiB, connections: 0 }\n", vec!["out-of-range 2:19", "out-of-range 2:38"]),
         ("cache: {}\nhealth: {}\n", vec!["unknown-key 2:1", "unknown-key 3:1"]),
     ] {
         let text = if text.starts_with("upstreams") { format!("version: 1\n{text}") } else { format!("version: 1\n{text}{upstream}") };

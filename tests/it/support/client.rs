@@ -1,8 +1,9 @@
 //! A client that writes what it is told and reads what comes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -172,6 +173,30 @@ impl Connection {
     /// Writes bytes as they are.
     pub async fn write_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("taken");
+    }
+
+    /// Writes bytes where the other side still takes them.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Writes as many bytes as the other side takes within a moment.
+    pub async fn try_write_some(&mut self, bytes: &[u8]) -> bool {
+        timeout(Duration::from_millis(50), self.stream.write_all(bytes)).await.is_ok_and(|written| written.is_ok())
+    }
+
+    /// Whether something comes to be read within a time; it stays to be read.
+    pub async fn has_answer(&mut self, within: Duration) -> bool {
+        timeout(within, self.stream.fill_buf()).await.is_ok()
+    }
+
+    /// Writes while reading one chunk: neither side waits for the other to be done.
+    pub async fn write_and_read_chunk(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (mut read, mut write) = tokio::io::split(&mut self.stream);
+        let both = async { tokio::join!(write.write_all(bytes), self.buffer.chunk(&mut read)) };
+        let (written, chunk) = timeout(PATIENCE, both).await.expect("both in time");
+        written.expect("taken");
+        chunk.ok().flatten()
     }
 
     /// Reads the head of the next answer (past informational ones).

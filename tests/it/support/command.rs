@@ -21,6 +21,20 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
+/// The command where a process may open only so many files.
+pub fn with_files(files: u32) -> Command {
+    let program = command(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// Runs it to its end.
 pub fn output(args: &[&str]) -> Output {
     command(args).output().expect("the command runs")
@@ -48,11 +62,21 @@ impl Process {
 
     /// Starts it.
     pub fn spawn(upstream: &str, args: &[&str]) -> Self {
+        Self::of(command(&[]), upstream, args)
+    }
+
+    /// Starts it where a process may open only so many files.
+    pub async fn start_with_files(files: u32, upstream: &str, args: &[&str]) -> Self {
+        let process = Self::of(with_files(files), upstream, args);
+        process.until_ready().await;
+        process
+    }
+
+    fn of(mut command: Command, upstream: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let (address, admin, socket) = (loopback(free_port()), loopback(free_port()), folder.path().join("admin.sock"));
-        let mut command = command(&["run", "--upstream", upstream]);
-        command.args(["--listen", &address.to_string(), "--admin-address", &admin.to_string()]);
+        command.args(["run", "--upstream", upstream, "--listen", &address.to_string(), "--admin-address", &admin.to_string()]);
         command.arg("--admin-socket").arg(&socket).args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("the command starts");
         let (lines, out) = (Arc::<Mutex<Vec<String>>>::default(), child.stdout.take().expect("piped"));
@@ -71,6 +95,19 @@ impl Process {
             (send(self.admin, &request).await.status == 200).then_some(())
         };
         until("/readyz answers 200", ready).await;
+    }
+
+    /// A number in its JSON metrics, such as `memory.rssBytes`.
+    pub async fn metric(&self, path: &str) -> f64 {
+        let metrics = send(self.admin, &get("/metrics").header("connection", "close")).await.json();
+        path.split('.').fold(&metrics, |value, key| &value[key]).as_f64().unwrap_or_else(|| panic!("no {path}: {metrics}"))
+    }
+
+    /// The value of one series of its Prometheus metrics; 0 if there is none.
+    pub async fn series(&self, name: &str) -> f64 {
+        let text = send(self.admin, &get("/metrics?format=prometheus").header("connection", "close")).await.text();
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        line.unwrap_or(0.0)
     }
 
     /// Its lines on standard output so far.

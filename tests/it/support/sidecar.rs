@@ -165,6 +165,11 @@ impl Sidecar {
         text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 
+    /// Forgets the log so far.
+    pub fn forget_lines(&self) {
+        self.log.0.lock().expect("no panic while held").clear();
+    }
+
     /// Waits for the log line of a request and event.
     pub async fn line(&self, event: &str, request_id: &str) -> serde_json::Value {
         let find = || self.lines().into_iter().find(|l| l["event"] == event && l["request_id"] == request_id);

@@ -20,7 +20,7 @@ const FRAMINGS: [(&str, Change); 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_size_and_framing_arrives_whole_over_one_connection() {
+async fn every_size_and_framing_arrives_whole_over_one_connection_where_it_goes_on() {
     let origin = Origin::start(|seen| Reply::ok(sha256(&seen.message.body))).await;
     let sidecar = sidecar(&origin).await;
     let mut connection = sidecar.connect().await;
@@ -35,6 +35,11 @@ async fn every_size_and_framing_arrives_whole_over_one_connection() {
                 let seen = origin.seen().pop().expect("just seen");
                 assert_eq!(seen.header("content-length"), size.to_string(), "one length, no chunks: {framing}");
                 assert_eq!((seen.header("transfer-encoding"), seen.header("expect")), ("", ""), "{framing}");
+                let chunked = framing.contains("chunk");
+                assert_eq!(answer.header("connection"), if chunked { "close" } else { "keep-alive" }, "{framing}");
+                if chunked {
+                    connection = sidecar.connect().await;
+                }
             }
         }
     }
@@ -50,7 +55,7 @@ async fn repeats_are_known_whatever_their_framing() {
     let body = sized("wamid.a", 100_000);
     assert_eq!(verdict(&connection.send(&webhook(body.clone())).await), (200, "NEW"));
     for (framing, frame) in FRAMINGS {
-        let answer = connection.send(&frame(webhook(body.clone()))).await;
+        let answer = sidecar.send(frame(webhook(body.clone()))).await;
         assert_eq!(verdict(&answer), (200, "DUPLICATE"), "{framing}");
     }
     assert_eq!(origin.count(), 1);

@@ -97,7 +97,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let sidecar = in_front_of(&origin.url()).rules(RULES).with(|s| s.limits.body_timeout = Duration::from_millis(100)).start().await;
     let mut slow = sidecar.connect().await;
     slow.write_raw(b"POST /wa-webhook-core HTTP/1.1\r\nHost: f\r\nX-Request-Id: slow\r\nContent-Length: 400\r\n\r\n{").await;
-    assert_refused(&slow.read(&post("/", "")).await, 400, "body_timeout", "slow");
+    assert_refused(&slow.read(&post("/", "")).await, 408, "body_timeout", "slow");
     assert!(slow.is_closed().await, "what still comes of that body is no request");
     assert_eq!(origin.count(), 0);
     assert_eq!(verdict(&sidecar.send(webhook(message("wamid.a"))).await), (200, "NEW"));
