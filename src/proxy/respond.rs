@@ -1,5 +1,7 @@
 //! Answers the sidecar makes itself, and the one table from what went wrong to outcome, status, code and text.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora::http::ResponseHeader;
@@ -121,6 +123,22 @@ fn note(ctx: &mut Ctx, refusal: Refusal) {
     ctx.story.shed = refusal.shed();
 }
 
+/// Writes the head of an answer that does not go through Pingora's own proxying.
+///
+/// # Errors
+/// The caller has left.
+pub async fn head(session: &mut Session, marks: &Marks, head: Box<ResponseHeader>) -> Result<()> {
+    close_while_draining(session, marks);
+    session.write_response_header(head, false).await
+}
+
+/// Looked at when the answer leaves: the clean end may have begun after its request came, and a kept connection would be cut by it.
+pub fn close_while_draining(session: &mut Session, marks: &Marks) {
+    if marks.draining.load(Relaxed) {
+        session.set_keepalive(None);
+    }
+}
+
 /// Answers with JSON made here.
 ///
 /// # Errors
@@ -137,7 +155,7 @@ pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes
         head.insert_header("X-Duplicate", "true")?;
     }
     let whole = session.req_header().method != http::Method::HEAD;
-    session.write_response_header(Box::new(head), false).await?;
+    self::head(session, marks, head.into()).await?;
     session.write_response_body(whole.then_some(body), true).await?;
     Ok(true)
 }

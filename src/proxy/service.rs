@@ -47,7 +47,7 @@ impl Edge {
     /// Reads who the request is, makes its plan, and takes its place among those in flight.
     fn receive(&self, session: &mut Session, ctx: &mut Ctx) -> Option<Refusal> {
         // at least 1: Pingora takes 0 for "no limit"
-        session.set_keepalive(if self.shared.is_draining() { None } else { Some(self.shared.limits.idle_timeout.as_secs().max(1)) });
+        session.set_keepalive(Some(self.shared.limits.idle_timeout.as_secs().max(1)));
         // HTTP/1.0 knows no informational answers (RFC 9110 15.2)
         let old = session.req_header().version < http::Version::HTTP_11;
         session.set_ignore_info_resp(old);
@@ -144,7 +144,7 @@ impl ProxyHttp for Edge {
             snapshot: self.shared.live.load_full(),
             line: Line::default(),
             plan: None,
-            marks: Marks { request_id: "".into(), cache: None, dedup: None },
+            marks: Marks { request_id: "".into(), cache: None, dedup: None, draining: Arc::clone(&self.shared.draining) },
             story: Story::default(),
             pass: Pass::default(),
             guards: Guards { gauge: Some(self.shared.metrics.begin()), ..Guards::default() },

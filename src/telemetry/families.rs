@@ -104,6 +104,8 @@ families! {
     slow: IntCounterVec = "requests_slow_total" ["function"] LATENCY;
     /// Requests refused with 503 because a limit was reached, by limit.
     shed: IntCounterVec = "requests_shed_total" ["reason"] LATENCY;
+    /// Requests that the admin address turned away: wrong Host, or neither socket nor token.
+    door_refused: IntCounterVec = "admin_refused_total" ["reason"] LATENCY;
     /// Look-ups in the cache. The hit rate is (hit + coalesced) / all; a bypass is no look-up.
     cache_lookups: IntCounterVec = "cache_lookups_total" ["rule", "result"] LATENCY;
     /// Requests that a cache rule matched but that were not looked up, by reason.

@@ -31,7 +31,9 @@ use ::prometheus::{IntGauge, Registry};
 pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
-pub use self::record::{CacheRecord, DedupRecord, DedupResult, Exchanged, Finished, LookupResult, Outcome, ShedReason, Source};
+pub use self::record::{
+    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, ShedReason, Source,
+};
 
 use self::families::Families;
 use self::functions::Functions;
@@ -71,6 +73,9 @@ impl Metrics {
         for reason in ShedReason::ALL {
             families.shed.with_label_values(&[reason.as_str()]);
         }
+        for reason in DoorRefusal::ALL {
+            families.door_refused.with_label_values(&[reason.as_str()]);
+        }
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
@@ -109,6 +114,11 @@ impl Metrics {
     /// A limit made the sidecar refuse a request. [`Metrics::record`] does not count this, as it knows no limits.
     pub fn shed(&self, reason: ShedReason) {
         self.families.shed.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The admin address turned a request away.
+    pub fn door_refused(&self, reason: DoorRefusal) {
+        self.families.door_refused.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts one finished request and writes its log line.

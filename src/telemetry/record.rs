@@ -116,6 +116,16 @@ words! {
     }
 }
 
+words! {
+    /// Why the admin address turned a request away.
+    DoorRefusal {
+        /// Its `Host` could be a web page's.
+        BadHost = "bad_host",
+        /// It needs the socket or the token, and has neither.
+        Unauthorized = "unauthorized",
+    }
+}
+
 /// One finished downstream request. Borrowed: recording it copies nothing but the log line.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished<'a> {

@@ -10,6 +10,8 @@ mod cached_privacy;
 mod cached_requests;
 mod cached_storing;
 mod command;
+mod doors;
+mod drain;
 mod functions;
 mod layering;
 mod life;
