@@ -15,6 +15,7 @@ mod drain;
 mod functions;
 mod layering;
 mod life;
+mod memory;
 mod pass;
 mod reload;
 mod reload_requests;
