@@ -19,6 +19,7 @@ mod memory;
 mod pass;
 mod reload;
 mod reload_requests;
+mod security;
 mod signals;
 mod signals_log;
 mod signals_scrape;
