@@ -15,7 +15,7 @@ FUNCTIONS := tests/functions
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 10
 
-setup: ## install what run, test and bench need (apt, npm), only what is missing
+setup: ## install what run, test and bench need (apt, npm, pip), only what is missing
 	@scripts/setup.sh all
 
 run: ## real functions with the sidecar in front of them: shows what it does, then serves until Ctrl-C
@@ -24,7 +24,7 @@ run: ## real functions with the sidecar in front of them: shows what it does, th
 demo: ## the same unattended: exit code 0 if every request was answered as it must be
 	@scripts/setup.sh run && exec python3 -B scripts/demo.py --once
 
-test: ## format, lints, all tests, documentation
+test: ## format, licences, lints, all tests, documentation
 	@scripts/setup.sh test && exec scripts/test.sh
 
 bench: ## hot paths (criterion), then side by side: direct, sidecar, nginx

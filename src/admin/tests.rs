@@ -36,11 +36,12 @@ impl Admin {
     async fn start(door: Door, token: Option<&str>) -> Self {
         let metrics = Arc::new(Metrics::new(Box::new(readings), Clock::manual(), None));
         let draining = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&draining);
+        let (flag, begun) = (Arc::clone(&draining), Arc::clone(&draining));
         let state = AdminState {
             metrics: Arc::clone(&metrics),
             config: Box::new(|| json!({ "generation": 7 })),
             ready: Box::new(move || Ready { missing: flag.load(Relaxed).then_some("draining").into_iter().collect() }),
+            drain: Box::new(move || usize::from(!begun.swap(true, Relaxed))),
             token: token.and_then(Token::from_file_text),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -109,6 +110,25 @@ async fn sums_are_open_and_the_rest_is_not() {
 
     let socket = Admin::start(Door::Trusted, None).await;
     assert_eq!(socket.send("GET /config", "").await.json(), json!({ "generation": 7 }));
+}
+
+#[tokio::test]
+async fn a_drain_needs_trust_and_is_accepted_again() {
+    let post = "Content-Length: 0\r\n";
+    let admin = Admin::start(Door::Open, Some("s3cret")).await;
+    assert_eq!(admin.send("POST /drain", post).await.status, 401);
+    let trusted = format!("Authorization: Bearer s3cret\r\n{post}");
+    assert_eq!(admin.send("POST /drain", &format!("Host: two.example\r\n{trusted}")).await.json()["error"], "bad_host");
+    assert_eq!(admin.send("GET /drain", &trusted).await.status, 405);
+    assert!(!admin.draining.load(Relaxed), "none of these began it");
+    for running in [1, 0] {
+        let answer = admin.send("POST /drain", &trusted).await;
+        assert_eq!((answer.status, answer.json()), (202, json!({ "draining": true, "running": running })));
+    }
+    let text = admin.metrics.prometheus();
+    for reason in ["bad_host", "unauthorized"] {
+        assert!(text.contains(&format!("edge_sidecar_admin_refused_total{{reason=\"{reason}\"}} 1\n")), "{reason}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
-//! The command line: `run` and `check`. Exit codes: 0 fine, 1 failed (`check`: a bad file), 2 usage, 78 `run` with a bad file.
+//! The command line: `run`, `check`, `drain`, `probe`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
+//! 78 `run` with a bad file.
 
 pub mod check;
+pub mod client;
+pub mod life;
 pub mod run;
 
 use std::io::IsTerminal;
@@ -23,6 +26,10 @@ enum Command {
     Run(RunArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
+    /// Tell a running sidecar to finish what runs and to end, as SIGTERM does
+    Drain(client::DoorArgs),
+    /// Ask a running sidecar how it is: exit code 0 or 1
+    Probe(ProbeArgs),
 }
 
 /// Flags of `run`. A flag wins over its environment variable, that over the file, that over the default.
@@ -76,6 +83,15 @@ struct CheckArgs {
     format: Format,
 }
 
+#[derive(Debug, Args)]
+struct ProbeArgs {
+    /// What is asked
+    #[arg(value_enum)]
+    probe: life::Probe,
+    #[command(flatten)]
+    door: client::DoorArgs,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Human,
@@ -95,6 +111,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => checked(&args),
+        Command::Drain(door) => life::drain(&door),
+        Command::Probe(args) => life::probe(&args.door, args.probe),
     }
 }
 

@@ -21,6 +21,12 @@ const BAD_CONFIGURATION: u8 = 78;
 /// Where a sidecar file is looked for.
 const PLACES: [&str; 2] = ["config/sidecar.yaml", "/etc/edge-sidecar/sidecar.yaml"];
 
+/// The sidecar file of this place, where none is named.
+#[must_use]
+pub fn found() -> Option<PathBuf> {
+    PLACES.iter().map(PathBuf::from).find(|p| p.exists())
+}
+
 /// Runs the command.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
@@ -75,7 +81,6 @@ fn sidecar(args: &RunArgs) -> Result<(Option<PathBuf>, Sidecar), String> {
         memory_budget: args.memory_budget.clone(),
     };
     let host = Host::detect();
-    let found = || PLACES.iter().map(PathBuf::from).find(|p| p.exists());
     // `run --upstream URL` is complete in itself: it does not pick up a file that happens to lie there
     let file = args.config.clone().or_else(|| if args.upstream.is_some() { None } else { found() });
     let (name, judgement) = match &file {

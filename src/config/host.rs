@@ -25,7 +25,7 @@ impl Host {
             root: fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0),
             runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
             temp_dir: std::env::temp_dir(),
-            memory_limit: memory_limit(Path::new("/sys/fs/cgroup")),
+            memory_limit: memory_limit(Path::new("/sys/fs/cgroup"), &fs::read_to_string("/proc/self/cgroup").unwrap_or_default()),
         }
     }
 
@@ -37,11 +37,23 @@ impl Host {
     }
 }
 
-/// The memory limit under a mounted control group tree, version 2 or 1, in bytes; `None` where there is none.
+/// The least memory limit of a process's control group and all above it, in bytes; `None` where there is none. `tree` is where groups of
+/// version 2 or 1 are mounted, `own` the text of `/proc/self/cgroup`. In a container the tree often begins at its own group, whose path
+/// then is `/` or leads nowhere.
 #[must_use]
-pub fn memory_limit(tree: &Path) -> Option<u64> {
-    let read = |file: &str| fs::read_to_string(tree.join(file)).ok();
-    parse_limit(&read("memory.max").or_else(|| read("memory/memory.limit_in_bytes"))?)
+pub fn memory_limit(tree: &Path, own: &str) -> Option<u64> {
+    let group = |line: &str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let (folder, file) = match controllers {
+            "" => (tree.to_owned(), "memory.max"),
+            _ if controllers.split(',').any(|c| c == "memory") => (tree.join("memory"), "memory.limit_in_bytes"),
+            _ => return None,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        let limits = path.ancestors().filter_map(|p| parse_limit(&fs::read_to_string(folder.join(p).join(file)).ok()?));
+        limits.min()
+    };
+    own.lines().filter_map(group).min()
 }
 
 /// `max` and the huge number of version 1 mean: no limit.
@@ -56,13 +68,25 @@ mod tests {
     #[test]
     fn both_versions_of_control_groups() {
         let dir = tempfile::tempdir().expect("a folder");
-        assert_eq!(memory_limit(dir.path()), None);
-        fs::create_dir(dir.path().join("memory")).expect("a folder");
-        fs::write(dir.path().join("memory/memory.limit_in_bytes"), "134217728\n").expect("written");
-        assert_eq!(memory_limit(dir.path()), Some(128 << 20));
-        fs::write(dir.path().join("memory.max"), "max\n").expect("written");
-        assert_eq!(memory_limit(dir.path()), None);
-        assert_eq!(parse_limit("9223372036854771712\n"), None);
+        let write = |file: &str, text: &str| {
+            let file = dir.path().join(file);
+            fs::create_dir_all(file.parent().expect("inside")).expect("a folder");
+            fs::write(file, text).expect("written");
+        };
+        let limit = |own: &str| memory_limit(dir.path(), own);
+        let (one, two) = ("5:cpu:/\n4:hugetlb,memory:/pod/app\n0::/\n", "0::/system.slice/edge.service\n");
+        assert_eq!((limit(one), limit(two), limit("")), (None, None, None));
+        write("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        write("cpu/memory.limit_in_bytes", "1\n");
+        assert_eq!(limit(one), None, "the number that means none");
+        write("memory/pod/memory.limit_in_bytes", "268435456\n");
+        assert_eq!(limit(one), Some(256 << 20), "of the group above");
+        write("memory/pod/app/memory.limit_in_bytes", "134217728\n");
+        assert_eq!(limit(one), Some(128 << 20));
+        write("system.slice/edge.service/memory.max", "max\n");
+        assert_eq!(limit(two), None);
+        write("memory.max", "67108864\n");
+        assert_eq!((limit(two), limit("0::/../elsewhere\n")), (Some(64 << 20), Some(64 << 20)), "the container's own group is the root");
     }
 
     #[test]

@@ -146,7 +146,7 @@ async fn stored(session: &mut Session, ctx: &Ctx, entry: &Entry) -> Result<bool>
     }
     heads::mark(&mut head, &ctx.marks)?;
     let bodyless = session.req_header().method == http::Method::HEAD || matches!(entry.status(), 204 | 304);
-    session.write_response_header(Box::new(head), false).await?;
+    respond::write_head(session, &ctx.marks, head.into()).await?;
     session.write_response_body((!bodyless).then(|| entry.body().clone()), true).await?;
     Ok(true)
 }

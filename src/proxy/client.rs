@@ -6,7 +6,7 @@ use pingora::prelude::{Error, ErrorType};
 use pingora::proxy::Session;
 
 use super::ctx::Marks;
-use super::heads;
+use super::{heads, respond};
 use crate::flow::{Downstream, Gone};
 
 /// Writes a function's answer to the caller, marked.
@@ -23,7 +23,7 @@ impl Downstream for Client<'_> {
     async fn head(&mut self, mut head: Self::Head) -> Result<(), Gone> {
         let request = self.session.req_header();
         heads::caller_head(&mut head, &request.method, request.version, self.marks).map_err(|_| Gone::Left)?;
-        self.session.write_response_header(head, false).await.map_err(|e| gone(&e))
+        respond::write_head(self.session, self.marks, head).await.map_err(|e| gone(&e))
     }
 
     async fn data(&mut self, data: Bytes) -> Result<(), Gone> {

@@ -1,6 +1,7 @@
 //! What a request carries through the phases: small, no formatting; read once more at its one exit.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
@@ -61,6 +62,8 @@ pub struct Marks {
     pub cache: Option<CacheMark>,
     /// `X-Dedup`, on a route that a deduplication rule matched.
     pub dedup: Option<DedupMark>,
+    /// Set once the clean end has begun: `Connection: close`.
+    pub draining: Arc<AtomicBool>,
 }
 
 /// The cache's fields.

@@ -71,7 +71,7 @@ pub struct Shared {
     /// Requests in flight, by function; an entry goes when its last request does.
     pub functions: Functions,
     /// Set once the clean end has begun.
-    pub draining: AtomicBool,
+    pub draining: Arc<AtomicBool>,
 }
 
 impl Shared {

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::ctx::Ctx;
 use super::heads::{self, Purpose};
+use super::respond;
 use super::service::Edge;
 use crate::flow::Cause;
 use crate::telemetry::record::Exchanged;
@@ -111,7 +112,7 @@ pub fn body(edge: &Edge, session: &mut Session, ctx: &Ctx, last: bool) -> Result
 ///
 /// # Errors
 /// A field that cannot be sent.
-pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, head: &mut ResponseHeader) -> Result<()> {
+pub fn response(edge: &Edge, session: &mut Session, ctx: &mut Ctx, head: &mut ResponseHeader) -> Result<()> {
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
@@ -125,7 +126,9 @@ pub fn response(edge: &Edge, session: &Session, ctx: &mut Ctx, head: &mut Respon
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
     let request = session.req_header();
-    heads::caller_head(head, &request.method, request.version, &ctx.marks)
+    heads::caller_head(head, &request.method, request.version, &ctx.marks)?;
+    respond::close_while_draining(session, &ctx.marks);
+    Ok(())
 }
 
 /// The call has ended: its length goes into the record, its connection and slot are given back.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use pingora::http::ResponseHeader;
@@ -75,18 +77,34 @@ async fn drained(session: &mut Session) -> bool {
     timeout(LINGER_TIME, read).await.unwrap_or(false)
 }
 
+/// Writes the head of an answer that does not go through Pingora's own proxying.
+///
+/// # Errors
+/// The caller has left.
+pub async fn write_head(session: &mut Session, marks: &Marks, head: Box<ResponseHeader>) -> Result<()> {
+    close_while_draining(session, marks);
+    session.write_response_header(head, false).await
+}
+
+/// Looked at when the answer leaves: the clean end may have begun after its request came, and a kept connection would be cut by it.
+pub fn close_while_draining(session: &mut Session, marks: &Marks) {
+    if marks.draining.load(Relaxed) {
+        session.set_keepalive(None);
+    }
+}
+
 /// Answers with JSON made here.
 ///
 /// # Errors
 /// The caller has left.
 pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes, retry_after: Option<u32>) -> Result<bool> {
-    let mut head = head(status, &body, retry_after)?;
+    let mut head = own_head(status, &body, retry_after)?;
     heads::mark(&mut head, marks)?;
     if marks.dedup.is_some_and(|d| matches!(d, DedupMark::Duplicate | DedupMark::Joined)) {
         head.insert_header("X-Duplicate", "true")?;
     }
     let whole = session.req_header().method != http::Method::HEAD;
-    session.write_response_header(Box::new(head), false).await?;
+    write_head(session, marks, head.into()).await?;
     session.write_response_body(whole.then_some(body), true).await?;
     Ok(true)
 }
@@ -97,7 +115,7 @@ pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes
 /// The caller has left.
 pub async fn unread(session: &mut ServerSession, refusal: Refusal, id: &str) -> Result<()> {
     let body = refusal.body(id);
-    let mut head = head(refusal.status(), &body, refusal.retry_after())?;
+    let mut head = own_head(refusal.status(), &body, refusal.retry_after())?;
     head.insert_header("X-Request-Id", id)?;
     if refusal.status() == 405 {
         head.insert_header(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
@@ -106,7 +124,7 @@ pub async fn unread(session: &mut ServerSession, refusal: Refusal, id: &str) -> 
     session.write_response_body(body, true).await
 }
 
-fn head(status: u16, body: &Bytes, retry_after: Option<u32>) -> Result<ResponseHeader> {
+fn own_head(status: u16, body: &Bytes, retry_after: Option<u32>) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(status, Some(8))?;
     head.insert_header(CONTENT_TYPE, "application/json")?;
     head.insert_header(CONTENT_LENGTH, body.len())?;

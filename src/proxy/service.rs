@@ -159,7 +159,7 @@ impl ProxyHttp for Edge {
             snapshot: self.shared.live.load_full(),
             line: Line::default(),
             plan: None,
-            marks: Marks { request_id: "".into(), cache: None, dedup: None },
+            marks: Marks { request_id: "".into(), cache: None, dedup: None, draining: Arc::clone(&self.shared.draining) },
             story: Story::default(),
             ahead: false,
             websocket: false,

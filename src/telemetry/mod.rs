@@ -33,7 +33,7 @@ pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
 pub use self::record::{
-    CacheRecord, DedupRecord, DedupResult, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
+    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
 };
 
 use self::families::Families;
@@ -76,6 +76,9 @@ impl Metrics {
         }
         for reason in RefusedReason::ALL {
             families.refused.with_label_values(&[reason.as_str()]);
+        }
+        for reason in DoorRefusal::ALL {
+            families.door_refused.with_label_values(&[reason.as_str()]);
         }
         Self {
             functions: Functions::new(Arc::clone(&families), start),
@@ -120,6 +123,11 @@ impl Metrics {
     /// The sidecar refused a request for what it is or how it came. [`Metrics::record`] does not count this, as it knows no reasons.
     pub fn refused(&self, reason: RefusedReason) {
         self.families.refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The admin address turned a request away.
+    pub fn door_refused(&self, reason: DoorRefusal) {
+        self.families.door_refused.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts one finished request and writes its log line.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::words::{DedupResult, LookupResult, Outcome, RefusedReason, ShedReason, Source};
+pub use super::words::{DedupResult, DoorRefusal, LookupResult, Outcome, RefusedReason, ShedReason, Source};
 
 /// One finished downstream request. Borrowed: recording it copies nothing but the log line.
 #[derive(Clone, Copy, Debug)]

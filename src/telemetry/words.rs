@@ -159,3 +159,13 @@ words! {
         Other = "bad_request",
     }
 }
+
+words! {
+    /// Why the admin address turned a request away.
+    DoorRefusal {
+        /// Its `Host` could be a web page's.
+        BadHost = "bad_host",
+        /// It needs the socket or the token, and has neither.
+        Unauthorized = "unauthorized",
+    }
+}

@@ -1,32 +1,17 @@
 //! The admin doors over a running sidecar: who may see what, health, probes.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use edge_sidecar::clock::Clock;
 use edge_sidecar::proxy::drain::Stop;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 
 use crate::signals_traffic::{RULES, spawn};
-use crate::support::client::{Answer, get, send};
+use crate::support::client::{Answer, get, send, through_socket};
 use crate::support::origin::{Gate, Origin, Reply};
 use crate::support::sidecar::{Sidecar, in_front_of};
-use crate::support::wire::Buffer;
 use crate::support::{free_port, until};
-
-/// A GET through the socket, as `curl --unix-socket` sends it.
-async fn through_socket(socket: &Path, target: &str) -> Answer {
-    let mut stream = UnixStream::connect(socket).await.expect("the socket answers");
-    let head = format!("GET {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.expect("taken");
-    let mut buffer = Buffer::default();
-    let mut message = buffer.head(&mut stream).await.expect("readable").expect("an answer");
-    buffer.body(&mut stream, &mut message, true).await.expect("readable");
-    Answer { status: message.start.1.parse().expect("a status"), message }
-}
 
 async fn ask(sidecar: &Sidecar, target: &str) -> Answer {
     send(sidecar.admin, &get(target).header("connection", "close")).await
@@ -51,7 +36,7 @@ async fn without_a_token_the_address_shows_no_configuration_but_the_socket_does(
         assert!(message.contains("--unix-socket") && message.contains("admin.token_file"), "{message}");
         assert!(!answer.text().contains("whatsapp"), "no rule is shown");
     }
-    let answer = through_socket(&sidecar.socket, "/config").await;
+    let answer = through_socket(&sidecar.socket, &get("/config")).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
     let config = answer.json();
     assert_eq!(
@@ -60,7 +45,11 @@ async fn without_a_token_the_address_shows_no_configuration_but_the_socket_does(
     );
     assert_eq!(config["hash"], sidecar.metrics().await["config"]["hash"]);
     for target in ["/metrics", "/health", "/livez", "/readyz"] {
-        assert_eq!((ask(&sidecar, target).await.status, through_socket(&sidecar.socket, target).await.status), (200, 200), "{target}");
+        assert_eq!(
+            (ask(&sidecar, target).await.status, through_socket(&sidecar.socket, &get(target)).await.status),
+            (200, 200),
+            "{target}"
+        );
     }
     for target in ["/", "/nothing", "/config/history"] {
         let answer = ask(&sidecar, target).await;
@@ -81,7 +70,7 @@ async fn the_token_opens_the_address() {
         assert_eq!(send(sidecar.admin, &request).await.status, status, "{credentials}");
     }
     assert_eq!(send(sidecar.admin, &get("/config?token=t0ken").header("connection", "close")).await.status, 401);
-    assert_eq!(through_socket(&sidecar.socket, "/config").await.status, 200, "the socket needs none");
+    assert_eq!(through_socket(&sidecar.socket, &get("/config")).await.status, 200, "the socket needs none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

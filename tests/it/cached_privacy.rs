@@ -149,7 +149,7 @@ async fn no_two_paths_or_hosts_share_an_answer() {
         "/config%3F",
         "/config%01",
     ];
-    let hosts = ["functions.test:80", "functions.test:8080", "other.test", "functions.test."];
+    let hosts = ["functions.local:80", "functions.local:8080", "other.test", "functions.local."];
     let requests: Vec<_> = paths.map(get).into_iter().chain(hosts.map(|host| get("/config").header("host", host))).collect();
     each_its_own(&rules, &requests).await;
 }
@@ -158,7 +158,7 @@ async fn no_two_paths_or_hosts_share_an_answer() {
 async fn case_of_host_and_of_escapes_says_nothing() {
     let origin = numbered(&[]).await;
     let sidecar = still(&origin, PUBLIC).await;
-    for (target, host) in [("/config/a%2Fb", "functions.test"), ("/config/a%2fb", "FUNCTIONS.test")] {
+    for (target, host) in [("/config/a%2Fb", "functions.local"), ("/config/a%2fb", "FUNCTIONS.local")] {
         assert_eq!(sidecar.send(get(target).header("host", host)).await.text(), "0", "{target} {host}");
     }
     assert_eq!(origin.count(), 1);
@@ -178,10 +178,10 @@ async fn an_odd_path_is_forwarded_as_it_came_and_not_stored() {
         assert_eq!(origin.seen()[2 * i].target(), *target);
     }
     // what is ambiguous is refused: a target that is no path, another host than that of Host, bytes that are no text, two hosts
-    let absolute = ["http://evil.test/config", "http://functions.test/config", "https://functions.test/config", "/config/\\a"];
-    let mut refused: Vec<_> = absolute.map(|target| format!("GET {target} HTTP/1.1\r\nHost: functions.test\r\n\r\n").into_bytes()).into();
-    refused.push(b"GET /config?a=\x80 HTTP/1.1\r\nHost: functions.test\r\n\r\n".to_vec());
-    refused.push(b"GET /config HTTP/1.1\r\nHost: functions.test\r\nHost: evil.test\r\n\r\n".to_vec());
+    let absolute = ["http://evil.test/config", "http://functions.local/config", "https://functions.local/config", "/config/\\a"];
+    let mut refused: Vec<_> = absolute.map(|target| format!("GET {target} HTTP/1.1\r\nHost: functions.local\r\n\r\n").into_bytes()).into();
+    refused.push(b"GET /config?a=\x80 HTTP/1.1\r\nHost: functions.local\r\n\r\n".to_vec());
+    refused.push(b"GET /config HTTP/1.1\r\nHost: functions.local\r\nHost: evil.test\r\n\r\n".to_vec());
     for request in refused {
         let mut connection = sidecar.connect().await;
         connection.write_raw(&request).await;
@@ -243,7 +243,7 @@ async fn what_is_not_in_the_key_does_not_reach_the_function() {
         }
     }
     let seen = origin.seen();
-    assert_eq!((seen[0].header("x-forwarded-host"), seen[0].header("host")), ("functions.test", "functions.test"));
+    assert_eq!((seen[0].header("x-forwarded-host"), seen[0].header("host")), ("functions.local", "functions.local"));
     let names: HashSet<_> = seen.iter().flat_map(|s| s.message.headers.iter().map(|(n, _)| n.to_lowercase())).collect();
     let expected = ["host", "x-forwarded-host", "x-forwarded-proto", "x-request-id", "traceparent"].map(str::to_owned);
     assert_eq!(names, HashSet::from(expected), "nothing of the caller's address either");

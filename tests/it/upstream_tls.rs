@@ -81,7 +81,7 @@ async fn functions_behind_tls_are_reached_on_every_way_over_kept_connections() {
             let answer = connection.send(&request).await;
             assert_eq!((answer.status, answer.text()), (200, host.clone()), "{kind}: Host is the URL's, not the caller's");
             let seen = origin.seen().pop().expect("it was asked");
-            assert_eq!(seen.header("x-forwarded-host"), "functions.test", "{kind}: which the function still learns");
+            assert_eq!(seen.header("x-forwarded-host"), "functions.local", "{kind}: which the function still learns");
         }
     }
     assert_eq!(connection.send(&get("/profile/tls0")).await.header("x-cache"), "HIT");
@@ -135,7 +135,7 @@ async fn a_server_given_by_name_is_found() {
     until_ready(&sidecar).await;
     for (kind, request) in each("name") {
         let answer = sidecar.send(request).await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "functions.test"), "{kind}: without TLS the caller's Host goes along");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "functions.local"), "{kind}: without TLS the caller's Host goes along");
     }
 }
 

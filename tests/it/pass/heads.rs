@@ -43,7 +43,7 @@ async fn a_strangers_word_about_who_asks_is_not_passed_on() {
         // one fetch answers many callers, so it names none
         let address: &[&str] = if kind == "cached GET" { &[] } else { &["127.0.0.1"] };
         assert_eq!(seen.message.all("x-forwarded-for"), address, "{kind}");
-        assert_eq!(seen.message.all("x-forwarded-host"), ["functions.test"], "{kind}");
+        assert_eq!(seen.message.all("x-forwarded-host"), ["functions.local"], "{kind}");
         assert_eq!(seen.message.all("x-forwarded-proto"), ["http"], "{kind}");
         // ids are random, and may hold any digits
         for (name, value) in

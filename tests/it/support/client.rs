@@ -1,10 +1,11 @@
 //! A client that writes what it is told and reads what comes.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -80,7 +81,7 @@ impl Request {
         let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
         let mut add = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
         if !self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("host")) {
-            add("Host", "functions.test");
+            add("Host", "functions.local");
         }
         for (name, value) in &self.headers {
             add(name, value);
@@ -258,4 +259,17 @@ impl Connection {
 /// Sends one request on a connection of its own.
 pub async fn send(address: SocketAddr, request: &Request) -> Answer {
     Connection::open(address).await.send(request).await
+}
+
+/// Sends one request through an admin socket, as `curl --unix-socket` does.
+pub async fn through_socket(socket: &Path, request: &Request) -> Answer {
+    let mut stream = UnixStream::connect(socket).await.expect("the socket answers");
+    let request = request.clone().header("connection", "close");
+    stream.write_all(&[request.head(), request.payload()].concat()).await.expect("taken");
+    let mut buffer = Buffer::default();
+    let mut message = timeout(PATIENCE, buffer.head(&mut stream)).await.expect("a head in time").expect("readable").expect("an answer");
+    if request.method != "HEAD" {
+        timeout(PATIENCE, buffer.body(&mut stream, &mut message, true)).await.expect("a body in time").expect("readable");
+    }
+    Answer { status: message.start.1.parse().expect("a status"), message }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -48,6 +48,8 @@ pub struct Process {
     pub address: SocketAddr,
     /// Its admin address.
     pub admin: SocketAddr,
+    /// Its admin socket.
+    pub socket: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
@@ -84,7 +86,7 @@ impl Process {
         std::thread::spawn(move || {
             BufReader::new(out).lines().map_while(Result::ok).for_each(|l| kept.lock().expect("no panic while held").push(l));
         });
-        Self { child, address, admin, lines, _folder: folder }
+        Self { child, address, admin, socket, lines, _folder: folder }
     }
 
     /// Waits until `/readyz` answers 200.

@@ -103,7 +103,7 @@ async fn fields_for_the_function_arrive_and_those_of_the_connection_do_not() {
     assert_eq!((answer.header("x-answer"), answer.message.all("set-cookie")), ("a b", vec!["a=1", "b=2"]));
     assert!(!answer.has("x-duplicate"));
     let seen = &origin.seen()[0];
-    assert_eq!((seen.method(), seen.target(), seen.header("host")), ("POST", CORE, "functions.test"));
+    assert_eq!((seen.method(), seen.target(), seen.header("host")), ("POST", CORE, "functions.local"));
     assert_eq!((seen.header("x-hub-signature-256"), seen.header("user-agent")), ("sha256=00ff", "facebookexternalua"));
     assert_eq!((seen.header("x-request-id"), seen.header("x-forwarded-for"), seen.header("keep-alive")), ("sender-1", "127.0.0.1", ""));
     assert!(!seen.header("traceparent").is_empty());
