@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::panic, reason = "tests: what fails here is meant to be seen")]
 
 mod admin;
-mod boundary;
 mod cached;
 mod cached_endings;
 mod cached_flights;
@@ -14,6 +13,7 @@ mod command;
 mod doors;
 mod drain;
 mod functions;
+mod guard;
 mod layering;
 mod life;
 mod memory;
