@@ -130,7 +130,8 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
     if !(trusted && head.headers.contains_key("x-forwarded-proto")) {
         head.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
     }
-    if let Some(host) = way.host_override() {
+    // HTTP/1.0 may leave it out; what the function gets is HTTP/1.1, which may not (RFC 9112 3.2)
+    if let Some(host) = way.host_override(head.headers.contains_key(HOST)) {
         head.insert_header("Host", host)?;
     }
     head.insert_header(X_REQUEST_ID, caller.request_id)?;
@@ -148,6 +149,10 @@ pub fn caller_head(head: &mut ResponseHeader, method: &Method, version: Version,
         head.remove_header(name);
     }
     head.set_version(Version::HTTP_11);
+    // Pingora takes equal lengths for one; who gets them must not have to choose (RFC 9112 6.3)
+    if let Some(length) = one_length(&head.headers) {
+        head.insert_header(CONTENT_LENGTH, length)?;
+    }
     let bodyless = *method == Method::HEAD || matches!(head.status.as_u16(), 204 | 304);
     if !bodyless && !head.headers.contains_key(CONTENT_LENGTH) && version == Version::HTTP_11 {
         head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
@@ -195,6 +200,14 @@ pub fn strip_connection(headers: &HeaderMap, mut remove: impl FnMut(&HeaderName)
     for name in HOP_BY_HOP.iter().filter(|n| headers.contains_key(*n)) {
         remove(name);
     }
+}
+
+/// The one length that several lines, or a list, repeat; `None` where there is one already, or none.
+fn one_length(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let first = values.next()?.as_bytes();
+    let one = first.split(|b| *b == b',').next()?.trim_ascii();
+    (values.next().is_some() || one.len() < first.len()).then(|| HeaderValue::from_bytes(one).ok())?
 }
 
 fn is_protected(name: &HeaderName) -> bool {

@@ -58,6 +58,8 @@ impl Edge {
         }
         session.set_read_timeout(Some(limits.body_timeout));
         session.set_write_timeout(Some(limits.write_timeout));
+        // a next request that comes early waits: without this Pingora takes it for an error and drops the answer to this one
+        session.set_pipelining_enabled(true);
         // HTTP/1.0 knows no informational answers (RFC 9110 15.2)
         let old = session.req_header().version < http::Version::HTTP_11;
         session.set_ignore_info_resp(old);
@@ -234,5 +236,7 @@ impl ProxyHttp for Edge {
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Ctx) {
         self.record(session, ctx);
+        // what came early has not been judged: it ends with the connection
+        session.set_pipelining_enabled(false);
     }
 }

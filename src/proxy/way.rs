@@ -110,11 +110,11 @@ impl Way {
         self.config.server.host.parse::<std::net::IpAddr>().is_err()
     }
 
-    /// `Host` for the function: the server's own name over TLS, the caller's otherwise.
+    /// `Host` for the function: the server's own name over TLS, or where the caller has given none; the caller's otherwise.
     #[must_use]
-    pub fn host_override(&self) -> Option<String> {
+    pub fn host_override(&self, given: bool) -> Option<String> {
         let server = &self.config.server;
-        server.tls.then(|| authority(server))
+        (server.tls || !given).then(|| authority(server))
     }
 
     /// One of `max_in_use` connection slots, waited for at most the connect time.

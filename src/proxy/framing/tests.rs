@@ -29,7 +29,8 @@ fn with(fields: &str) -> Vec<u8> {
 fn request_lines() {
     for (line, expected) in [
         ("GET / HTTP/1.1", KEPT),
-        ("GET /a?b=c&d[]={x}|^`\"<> HTTP/1.1", KEPT),
+        ("GET /a\"?b=c&d[]={x}|^` HTTP/1.1", KEPT),
+        ("GET /a?text=one%0D%0Atwo%00 HTTP/1.1", KEPT),
         ("GET //a/../b;c=%2f%2F%41 HTTP/1.1", KEPT),
         ("OPTIONS * HTTP/1.1", KEPT),
         ("PURGE /a HTTP/1.1", KEPT),
@@ -39,6 +40,10 @@ fn request_lines() {
         ("GET ?a HTTP/1.1", Err(Reason::Target)),
         ("GET /a#b HTTP/1.1", Err(Reason::Target)),
         ("GET /a\\b HTTP/1.1", Err(Reason::Target)),
+        ("GET /a` HTTP/1.1", Err(Reason::Target)),
+        ("GET /a?b=\" HTTP/1.1", Err(Reason::Target)),
+        ("GET /a<b HTTP/1.1", Err(Reason::Target)),
+        ("GET /a?b=> HTTP/1.1", Err(Reason::Target)),
         ("GET /%00 HTTP/1.1", Err(Reason::Target)),
         ("GET /a%0D%0A HTTP/1.1", Err(Reason::Target)),
         ("GET /a%0a HTTP/1.1", Err(Reason::Target)),
