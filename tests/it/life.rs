@@ -5,7 +5,7 @@ use std::time::Duration;
 use edge_sidecar::proxy::drain::Stop;
 
 use crate::support::client::{Connection, get, post, send};
-use crate::support::command::{Process, command};
+use crate::support::command::{Process, command, rename_over};
 use crate::support::origin::{Gate, Origin, Reply};
 use crate::support::sidecar::in_front_of;
 use crate::support::{free_port, until};
@@ -123,6 +123,23 @@ async fn an_interrupt_needs_no_announcement_and_a_hang_up_ends_nothing() {
     assert_eq!(send(address, &get("/b")).await.status, 200, "alive after SIGHUP");
     process.signal("INT");
     assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_hang_up_kept_connections_go_on_and_rules_still_reload() {
+    let origin = Origin::start(|seen| Reply::ok(seen.target())).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.yaml");
+    std::fs::write(&rules, "version: 1\n").expect("writable");
+    let process = Process::start(&origin.url(), &["--rules", &rules.display().to_string()]).await;
+    let mut kept = Connection::open(process.address).await;
+    for _ in 0..3 {
+        assert_eq!(kept.send(&get("/profile/a")).await.text(), "/profile/a", "on the same connection");
+        process.signal("HUP");
+    }
+    rename_over(&rules, &format!("version: 1\n{RULES}"));
+    until("the new rules are in force", async || send(process.address, &get("/profile/a")).await.has("x-cache").then_some(())).await;
+    assert_eq!(kept.send(&get("/profile/a")).await.header("x-cache"), "HIT", "and the connection goes on");
 }
 
 #[test]

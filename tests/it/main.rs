@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::panic, reason = "tests: what fails here is meant to be seen")]
 
 mod admin;
+mod boundary;
 mod cached;
 mod cached_endings;
 mod cached_flights;

@@ -54,7 +54,13 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn pass(&self) {
+    /// Closes it again.
+    pub fn shut(&self) {
+        self.0.send_replace(false);
+    }
+
+    /// Waits until it is open.
+    pub async fn pass(&self) {
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }
