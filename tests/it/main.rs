@@ -11,6 +11,7 @@ mod cached_privacy;
 mod cached_requests;
 mod cached_storing;
 mod command;
+mod corpora;
 mod doors;
 mod drain;
 mod functions;
