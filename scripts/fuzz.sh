@@ -32,7 +32,7 @@ fixtures() {
 run() {
   local target=$1 found=.run/fuzz/$1 log=.run/fuzz/$1.log more code=0 rate
   mapfile -t more < <(fixtures "$target")
-  mkdir -p "$found" "fuzz/corpus/$target"
+  mkdir -p "$found"
   cargo fuzz run "${where[@]}" "$target" "$found" "fuzz/corpus/$target" "${more[@]}" -- -dict="fuzz/dictionaries/$target.txt" \
     -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 >"$log" 2>&1 || code=$?
   if [ $code != 0 ]; then
