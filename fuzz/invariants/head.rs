@@ -1,7 +1,7 @@
 //! Bytes that arrive for a request. Only a head that every reader frames in the same way is fine, wherever it is cut on its way and
 //! whatever follows it: a second reading, line by line and by the letter of RFC 9112, agrees.
 
-use edge_sidecar::proxy::framing::{FIELDS, Head, Limits, TARGET, judge, request_line};
+use edge_sidecar::proxy::framing::{FIELDS, Fine, Head, Limits, TARGET, judge, request_line};
 
 /// The default limits, and others that a short head can reach.
 const LIMITS: Limits = Limits { bytes: 32 << 10, fields: 100 };
@@ -13,7 +13,7 @@ pub fn check(bytes: &[u8]) {
         assert!(method.bytes().all(|b| b.is_ascii_alphabetic()) && path.starts_with('/') && !path.contains(['?', '\r', '\n', ' ']));
     }
     match judge(bytes, &LIMITS) {
-        Head::Fine { len, closes } => {
+        Head::Fine(Fine { len, closes }) => {
             let head = bytes.get(..len).expect("within what came");
             assert!(len <= LIMITS.bytes && head.ends_with(b"\r\n\r\n"));
             let read = Reading::of(head);
@@ -26,8 +26,8 @@ pub fn check(bytes: &[u8]) {
         Head::Incomplete => assert!(bytes.len() < LIMITS.bytes, "an end to waiting"),
         Head::Refused(reason) => assert!(!reason.as_str().is_empty()),
     }
-    if let Head::Fine { len, closes } = judge(bytes, &TIGHT) {
-        assert!(len <= TIGHT.bytes && judge(bytes, &LIMITS) == Head::Fine { len, closes }, "a wider limit refuses nothing more");
+    if let Head::Fine(Fine { len, closes }) = judge(bytes, &TIGHT) {
+        assert!(len <= TIGHT.bytes && judge(bytes, &LIMITS) == Head::Fine(Fine { len, closes }), "a wider limit refuses nothing more");
     }
 }
 
@@ -39,7 +39,7 @@ fn comes_in_pieces(bytes: &[u8], len: usize) {
     }
     for more in [&b"0"[..], b"\r\n", b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", b"\0"] {
         let verdict = judge(&[&bytes[..len], more].concat(), &LIMITS);
-        assert!(matches!(verdict, Head::Fine { len: same, .. } if same == len), "{verdict:?}");
+        assert!(matches!(verdict, Head::Fine(Fine { len: same, .. }) if same == len), "{verdict:?}");
     }
 }
 
@@ -58,7 +58,7 @@ const LINES: [&str; 12] = [
     "X: a\rY: b",
     "X: a\0b",
 ];
-const TARGETS: [&str; 9] = ["%00", "%0d", "%0D", "%0A", "#", "\\", " ", "\t", "\u{7f}"];
+const TARGETS: [&str; 12] = ["%00", "%0d", "%0D", "%0A", "#", "\\", " ", "\t", "\u{7f}", "<", ">", "`"];
 
 /// A fine head is refused once it says one thing more that readers disagree about.
 fn ambiguous(head: &[u8]) {
@@ -118,9 +118,10 @@ fn request(line: &str) -> bool {
     let [method, target, version] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("not three words: {line:?}") };
     assert!(is_token(method) && !["CONNECT", "TRACE"].contains(&method), "{method}");
     assert!(target.starts_with('/') || (target == "*" && method == "OPTIONS"), "{target}");
-    assert!(target.len() <= TARGET && target.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\')), "{target}");
-    let lower = target.to_ascii_lowercase();
-    assert!(!["%00", "%0a", "%0d"].iter().any(|code| lower.contains(code)), "{target}");
+    assert!(target.len() <= TARGET && target.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'<' | b'>')), "{target}");
+    // in a query they are what the line breaks of a text become
+    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    assert!(!["%00", "%0a", "%0d"].iter().any(|code| path.contains(code)), "{target}");
     assert!(["HTTP/1.0", "HTTP/1.1"].contains(&version), "{version}");
     version == "HTTP/1.0"
 }
