@@ -98,7 +98,7 @@ fn claiming(c: &mut Criterion) {
         extract(edge_sidecar::dedup::IdSource::WhatsApp, &SCOPE, &[body.into()]).expect("an id").keys
     };
     let claim = |keys: &_| {
-        let wish = Wish { keys, window: Duration::from_hours(24), mode: Mode::Wait, now: clock.now() };
+        let wish = Wish { keys, window: Duration::from_hours(24), mode: Mode::Wait, now: clock.now(), waited: None };
         runtime.block_on(store.claim(&wish))
     };
     let mut group = c.benchmark_group("claim");

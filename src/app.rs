@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use pingora::proxy::http_proxy;
@@ -16,7 +16,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use tokio::sync::Notify;
 
-use crate::admin::{self, AdminState, Door, Ready, Token};
+use crate::admin::{self, AdminState, Door, Ready, Token, Traced, TracedEvent, TracedStep};
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
 use crate::config::budget::LARGE_HEADS;
@@ -31,10 +31,12 @@ use crate::proxy::service::Edge;
 use crate::proxy::way::Way;
 use crate::proxy::{Functions, Shared, files};
 use crate::store::flights::Flights;
+use crate::store::history::Step;
 use crate::store::memory::Memory;
+use crate::store::memory::lookback::Life;
 use crate::store::responses::Responses;
 use crate::telemetry::log::AccessLog;
-use crate::telemetry::{Metrics, readings};
+use crate::telemetry::{Metrics, readings, report};
 
 /// What a sidecar is built of.
 pub struct Parts {
@@ -69,8 +71,10 @@ impl App {
         let Parts { sidecar, live, log, stop, clock } = parts;
         let ways: Vec<Arc<Way>> =
             sidecar.upstreams.iter().map(|u| Ok(Arc::new(Way::new(u.clone(), clock.clone())?))).collect::<Result<_>>()?;
-        let (claims, responses) =
-            (Memory::new(sidecar.dedup_max_entries), Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)));
+        let (claims, responses) = (
+            Memory::with_clock(sidecar.dedup_max_entries, clock.clone()),
+            Arc::new(Responses::new(sidecar.memory.cache, sidecar.memory.max_object)),
+        );
         let (bodies, flights) = (Budget::new(sidecar.memory.bodies), Arc::<Flights>::default());
         let metrics = {
             let (ways, live, responses, claims, bodies) =
@@ -167,6 +171,7 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     let token = settings.token_file.as_deref().map(read_token).transpose()?;
     let (shared, work) = (&work.shared, Arc::clone(work));
     let (live, draining) = (Arc::clone(&shared.live), Arc::clone(shared));
+    let (tracing, purging) = (Arc::clone(shared), Arc::clone(&shared.claims));
     let ready = move || {
         let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
         Ready { missing: missing.into_iter().filter(|(_, missing)| *missing).map(|(word, _)| word).collect() }
@@ -176,9 +181,25 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
         config: Box::new(move || serde_json::to_value(live.status()).unwrap_or_default()),
         ready: Box::new(ready),
         drain: Box::new(move || work.drain()),
+        trace: Box::new(move |id| traced(&tracing, id)),
+        purge: Box::new(move |id| purging.purge(id.as_bytes())),
         token,
     });
     Ok(Admin { address, open: admin::router(Arc::clone(&state), Door::Open), socket, trusted: admin::router(state, Door::Trusted) })
+}
+
+/// The life of a message, its times on the wall.
+fn traced(shared: &Shared, id: &str) -> Traced {
+    let (now, wall) = (shared.clock.now(), shared.clock.wall());
+    let date = |at: Instant| report::date(wall - now.saturating_duration_since(at));
+    let step = |step: Step| TracedStep { at: date(step.at), what: step.what.as_str(), copy: step.copy };
+    let event = |life: Life| TracedEvent {
+        event: format!("{:08x}", life.mark >> 32),
+        accepted: life.accepted.map(date),
+        steps: life.steps.into_iter().map(step).collect(),
+    };
+    let trace = shared.claims.trace(id.as_bytes());
+    Traced { events: trace.events.into_iter().map(event).collect(), since: trace.since.map(date) }
 }
 
 fn read_token(file: &Path) -> Result<Token> {

@@ -8,12 +8,15 @@
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
 //! | `GET /config` | no | the rules in force |
 //! | `POST /drain` | no | begins the clean end |
+//! | `GET /trace?id=` | no | the life of one message |
+//! | `POST /dedup/purge` | no | forgets that one message was taken |
 //!
 //! What is not open needs the socket or the bearer token: containers of a Pod share loopback, so the address proves nothing. The address
 //! answers only under names that no web page can have (`host.rs`).
 
 pub mod auth;
 mod config;
+mod dedup;
 mod drain;
 mod health;
 mod host;
@@ -34,12 +37,14 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 pub use auth::Token;
+pub use dedup::{Traced, TracedEvent, TracedStep};
 pub use health::Ready;
 
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 6] = ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config", "POST /drain"];
+const ENDPOINTS: [&str; 8] =
+    ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config", "POST /drain", "GET /trace?id=", "POST /dedup/purge"];
 
 /// What the endpoints answer from. Both doors share one.
 pub struct AdminState {
@@ -51,6 +56,10 @@ pub struct AdminState {
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
+    /// The life of the message with this id.
+    pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
+    /// Forgets that the events with this id were accepted; answers how many there were.
+    pub purge: Box<dyn Fn(&str) -> usize + Send + Sync>,
     /// The bearer token that makes the open door a trusted one.
     pub token: Option<Token>,
 }
@@ -73,6 +82,7 @@ pub enum Door {
 /// The endpoints behind one door.
 pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = Router::new().route("/config", get(config::get)).route("/drain", post(drain::post));
+    let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
     let trusted = match door {
         Door::Trusted => trusted,
         Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),

@@ -41,6 +41,8 @@ impl Admin {
             metrics: Arc::clone(&metrics),
             config: Box::new(|| json!({ "generation": 7 })),
             ready: Box::new(move || Ready { missing: flag.load(Relaxed).then_some("draining").into_iter().collect() }),
+            trace: Box::new(|id| Traced { events: Vec::new(), since: Some(id.to_owned()) }),
+            purge: Box::new(str::len),
             drain: Box::new(move || usize::from(!begun.swap(true, Relaxed))),
             token: token.and_then(Token::from_file_text),
         };
@@ -128,6 +130,25 @@ async fn a_drain_needs_trust_and_is_accepted_again() {
     let text = admin.metrics.prometheus();
     for reason in ["bad_host", "unauthorized"] {
         assert!(text.contains(&format!("edge_sidecar_admin_refused_total{{reason=\"{reason}\"}} 1\n")), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_traced_and_purged_by_those_who_are_trusted() {
+    let admin = Admin::start(Door::Open, Some("s3cret")).await;
+    let trusted = "Authorization: Bearer s3cret\r\n";
+    let body = |text: &str| format!("{trusted}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    assert_eq!(admin.send("GET /trace?id=a", "").await.status, 401);
+    assert_eq!(admin.send("POST /dedup/purge", "Content-Length: 0\r\n").await.status, 401);
+    let traced = admin.send("GET /trace?id=wamid.a%2Bb%3D", trusted).await;
+    assert_eq!(traced.json(), json!({ "events": [], "since": "wamid.a+b=" }));
+    assert_eq!(admin.send("POST /dedup/purge", &body(r#"{"message":"wamid.a"}"#)).await.json(), json!({ "purged": 7 }));
+    for target in ["/trace", "/trace?id=", "/trace?ID=a"] {
+        assert_eq!(admin.send(&format!("GET {target}"), trusted).await.status, 400, "{target}");
+    }
+    for text in ["", "{}", r#"{"message":""}"#, r#"{"message":7}"#, r#"{"message":"a","all":true}"#] {
+        let answer = admin.send("POST /dedup/purge", &body(text)).await;
+        assert_eq!((answer.status, answer.json()["error"].clone()), (400, json!("bad_request")), "{text}");
     }
 }
 

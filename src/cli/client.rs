@@ -70,11 +70,21 @@ impl DoorArgs {
     /// # Errors
     /// Nobody answers, or not as an admin door does.
     pub fn ask(&self, method: &str, target: &str) -> Result<Answer> {
+        self.tell(method, target, None)
+    }
+
+    /// Sends a request with a body, if there is one.
+    ///
+    /// # Errors
+    /// Nobody answers, or not as an admin door does.
+    pub fn tell(&self, method: &str, target: &str, body: Option<&Value>) -> Result<Answer> {
         let (stream, door, host, token) = match &self.admin {
             Some(server) => self.address(server)?,
             None => self.open_socket()?,
         };
-        exchange(stream, method, target, (&host, token.as_deref())).with_context(|| format!("{door} {method} {target}"))
+        // without the query: it may hold what a screen or a log should not
+        let path = target.split('?').next().unwrap_or_default();
+        exchange(stream, method, target, (&host, token.as_deref()), body).with_context(|| format!("{door} {method} {path}"))
     }
 
     fn address(&self, server: &Server) -> Result<Open> {
@@ -128,11 +138,18 @@ fn connect(server: &Server) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn exchange(mut stream: Box<dyn Stream>, method: &str, target: &str, (host, token): (&str, Option<&str>)) -> Result<Answer> {
+fn exchange(
+    mut stream: Box<dyn Stream>,
+    method: &str,
+    target: &str,
+    (host, token): (&str, Option<&str>),
+    body: Option<&Value>,
+) -> Result<Answer> {
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
-    let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{token}{length}\r\n");
-    stream.write_all(head.as_bytes())?;
+    let (kind, body) = body.map_or((String::new(), String::new()), |b| ("Content-Type: application/json\r\n".to_owned(), b.to_string()));
+    let length = if method == "GET" { String::new() } else { format!("{kind}Content-Length: {}\r\n", body.len()) };
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{token}{length}\r\n{body}");
+    stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(LARGEST).read_to_end(&mut bytes)?;
     answer(&bytes)

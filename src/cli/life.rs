@@ -30,7 +30,7 @@ pub fn probe(door: &DoorArgs, probe: Probe) -> ExitCode {
     ended(probed(door, probe))
 }
 
-fn ended(result: Result<bool>) -> ExitCode {
+pub(super) fn ended(result: Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -62,13 +62,13 @@ fn probed(door: &DoorArgs, probe: Probe) -> Result<bool> {
     Ok(good && answer.status == 200)
 }
 
-fn print(door: &DoorArgs, answer: &Answer, text: &str) -> Result<()> {
+pub(super) fn print(door: &DoorArgs, answer: &Answer, text: &str) -> Result<()> {
     let json = answer.body.to_string();
     writeln!(io::stdout(), "{}", if door.json { &json } else { text }).context("cannot print")
 }
 
 /// The door's own words on why it did not do it.
-fn refused(answer: &Answer) -> Result<bool> {
+pub(super) fn refused(answer: &Answer) -> Result<bool> {
     let message = answer.body["message"].as_str().unwrap_or("this is no answer of an admin door");
     bail!("{} {message}", answer.status)
 }

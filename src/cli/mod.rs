@@ -1,9 +1,10 @@
-//! The command line: `run`, `check`, `drain`, `probe`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
+//! The command line: `run`, `check`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
 //! 78 `run` with a bad file.
 
 pub mod check;
 pub mod client;
 pub mod life;
+pub mod message;
 pub mod run;
 
 use std::io::IsTerminal;
@@ -30,6 +31,10 @@ enum Command {
     Drain(client::DoorArgs),
     /// Ask a running sidecar how it is: exit code 0 or 1
     Probe(ProbeArgs),
+    /// Show the life of one message: its copies, attempts and outcomes
+    Trace(TraceArgs),
+    /// Forget that a message was taken, so that a replay of it is forwarded
+    Purge(PurgeArgs),
 }
 
 /// Flags of `run`. A flag wins over its environment variable, that over the file, that over the default.
@@ -92,6 +97,24 @@ struct ProbeArgs {
     door: client::DoorArgs,
 }
 
+#[derive(Debug, Args)]
+struct TraceArgs {
+    /// The message's id, as its sender wrote it
+    #[arg(value_name = "MESSAGE-ID")]
+    message: String,
+    #[command(flatten)]
+    door: client::DoorArgs,
+}
+
+#[derive(Debug, Args)]
+struct PurgeArgs {
+    /// The message's id, as its sender wrote it
+    #[arg(long, value_name = "ID")]
+    message: String,
+    #[command(flatten)]
+    door: client::DoorArgs,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Human,
@@ -113,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => checked(&args),
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
+        Command::Trace(args) => message::trace(&args.door, &args.message),
+        Command::Purge(args) => message::purge(&args.door, &args.message),
     }
 }
 

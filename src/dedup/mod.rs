@@ -1,14 +1,16 @@
 //! PURE deduplication of webhook events: which events a body carries ([`mod@extract`]), the key of each ([`key`]) and what a
-//! repeat of one means ([`protocol`]). Nothing here knows the clock, a store or a connection.
+//! repeat of one means ([`protocol`]) and why it came ([`repeats`]). Nothing here knows the clock, a store or a connection.
 
 pub mod extract;
 pub mod key;
 pub mod protocol;
+pub mod repeats;
 
 use std::time::Duration;
 
 pub use extract::{Extracted, extract};
-pub use key::EventKey;
+pub use key::{BareId, EventKey};
+pub use repeats::{Cause, Repeats};
 
 /// Settings of one `dedup:` rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

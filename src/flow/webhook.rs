@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
 use crate::dedup::key::Keys;
-use crate::dedup::{Settings, WhileFirstRuns};
+use crate::dedup::{Repeats, Settings, WhileFirstRuns};
 use crate::store::claims::{Claim, Claimed, Claims, Mode, Wish};
 
 /// What is to be done with a webhook.
@@ -37,6 +37,8 @@ pub struct Admitted {
     pub admission: Admission,
     /// Time spent waiting for another copy.
     pub waited: Duration,
+    /// Why those of its events came that had been here before, as it was when the request came. A request that met a crowd is not asked.
+    pub repeats: Repeats,
 }
 
 /// Decides on a webhook with these keys. `idless`: it also holds something without a key, so it is forwarded in any case.
@@ -49,21 +51,31 @@ pub async fn admit<C: Claims>(claims: &C, clock: &Clock, settings: &Settings, ke
     };
     let began = clock.now();
     let deadline = Instant::now() + settings.wait_timeout;
-    let mut waiting = false;
+    let (mut waiting, mut turn, mut repeats) = (false, None, None);
     let admission = loop {
-        let wish = Wish { keys, window: settings.window, mode, now: clock.now() };
+        let wish = Wish { keys, window: settings.window, mode, now: clock.now(), waited: turn.as_ref() };
         match claims.claim(&wish).await {
-            Claimed::Owned(claim) => break Admission::Forward(claim),
-            Claimed::Duplicate { age } if waiting => break Admission::Joined { age },
-            Claimed::Duplicate { age } => break Admission::Duplicate { age },
+            Claimed::Owned(claim) => {
+                repeats.get_or_insert(claim.repeats());
+                break Admission::Forward(claim);
+            }
+            Claimed::Duplicate { age, .. } if waiting => break Admission::Joined { age },
+            Claimed::Duplicate { age, repeats: all } => {
+                repeats = Some(all);
+                break Admission::Duplicate { age };
+            }
             Claimed::Crowded => break Admission::Crowded,
             Claimed::InFlight(waiter) => {
                 waiting = true;
-                if timeout_at(deadline, waiter.wait()).await.is_err() {
-                    break Admission::TimedOut;
+                repeats.get_or_insert(waiter.repeats());
+                drop(turn.take()); // a turn that was of no use is not held while it waits again
+                match timeout_at(deadline, waiter.wait()).await {
+                    Ok(brought) => turn = Some(brought),
+                    Err(_) => break Admission::TimedOut,
                 }
             }
         }
     };
-    Admitted { admission, waited: if waiting { clock.now().saturating_duration_since(began) } else { Duration::ZERO } }
+    let waited = if waiting { clock.now().saturating_duration_since(began) } else { Duration::ZERO };
+    Admitted { admission, waited, repeats: repeats.unwrap_or_default() }
 }

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cache::status::CacheStatus;
 use crate::config::Snapshot;
-use crate::dedup::SkipReason;
+use crate::dedup::{Repeats, SkipReason};
 use crate::engine::Plan;
 use crate::flow::RunningGuard;
 use crate::telemetry::InFlight;
@@ -167,7 +167,7 @@ impl DedupStory {
     /// A story without details.
     #[must_use]
     pub const fn of(result: DedupResult, ids: u32) -> Self {
-        Self { result, skipped: None, ids, new: 0, repeated: 0, waited: Duration::ZERO }
+        Self { result, skipped: None, ids, new: 0, repeated: 0, repeats: None, waited: Duration::ZERO }
     }
 }
 
@@ -184,6 +184,8 @@ pub struct DedupStory {
     pub new: u32,
     /// Of these, seen before.
     pub repeated: u32,
+    /// Why repeats came, if the store was asked.
+    pub repeats: Option<Repeats>,
     /// Time spent waiting for another copy.
     pub waited: Duration,
 }

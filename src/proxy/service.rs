@@ -125,6 +125,7 @@ impl Edge {
                 ids: s.ids,
                 new: s.new,
                 repeated: s.repeated,
+                repeats: s.repeats.unwrap_or_default(),
                 waited: s.waited,
             }),
             upstream: story.upstream.as_ref(),

@@ -73,10 +73,8 @@ pub fn skip(ctx: &mut Ctx, reason: SkipReason) {
     ctx.marks.dedup = Some(DedupMark::Skipped(reason));
     ctx.story.outcome = Outcome::Skipped;
     ctx.story.reason = Some(reason.as_str());
-    ctx.story.dedup = Some(DedupStory::of(DedupResult::Skipped, 0));
-    if let Some(story) = &mut ctx.story.dedup {
-        story.skipped = Some(reason.as_str());
-    }
+    let repeats = ctx.story.dedup.and_then(|story| story.repeats);
+    ctx.story.dedup = Some(DedupStory { skipped: Some(reason.as_str()), repeats, ..DedupStory::of(DedupResult::Skipped, 0) });
 }
 
 /// Notes the admission. `Err(None)`: answer as a duplicate.
@@ -95,7 +93,8 @@ fn note(ctx: &mut Ctx, admitted: Admitted, ids: usize) -> Result<Claim, Option<R
     ctx.story.outcome = outcome;
     // who waited in vain never learnt what its events are: counted as `timeout`, not as accepted earlier
     let repeated = if result == DedupResult::Timeout { 0 } else { ids - new };
-    ctx.story.dedup = Some(DedupStory { new, repeated, waited: admitted.waited, ..DedupStory::of(result, ids) });
+    ctx.story.dedup =
+        Some(DedupStory { new, repeated, waited: admitted.waited, repeats: Some(admitted.repeats), ..DedupStory::of(result, ids) });
     match admitted.admission {
         Admission::Forward(claim) => Ok(claim),
         Admission::Duplicate { age } | Admission::Joined { age } => {
@@ -119,13 +118,18 @@ async fn forward(
     let head = heads::exchange_head(session.req_header(), length, &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
     let call = Call { head, body, share: Some(share), rest: None };
     let clock = edge.shared.clock.clone();
+    let mut receipt = None;
     // any other status, and no answer at all, drops the claim: the next copy is forwarded
-    let settle = move |status: u16| {
+    let settle = |status: u16| {
         if let (200..=299, Some(claim)) = (status, claim) {
-            claim.accept(clock.now());
+            receipt = Some(claim.accept(clock.now()));
         }
     };
     let sent = send(&edge.way, call, &mut Client { session, marks: &ctx.marks }, settle).await;
+    // the sender knows nothing of the success, and will send again
+    if let (End::CallerGone(_) | End::Cut(_), Some(receipt)) = (sent.end, receipt) {
+        receipt.unread();
+    }
     finish(session, ctx, sent).await
 }
 

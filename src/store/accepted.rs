@@ -1,7 +1,7 @@
 //! The accepted events: a queue of packed slots in order of acceptance, and an index into it.
 //!
-//! A slot holds the key and the time in 48 bits of milliseconds, counted from the first acceptance: 22 bytes, no padding, and 8,900
-//! years until they wrap. The time is rounded down, so an age may be a millisecond too high and a window that much too short, never
+//! A slot holds the key, half of the bare id's hash, and the time in 40 bits of milliseconds, counted from the first acceptance: 25 bytes,
+//! no padding, and 34 years until they end. The time is rounded down, so an age may be a millisecond too high and a window that much too short, never
 //! too long. Both parts are laid out for `capacity` entries once; the index is at most half full, so that removals leave no
 //! tombstones to clean up and it never has to be built again. Pages not yet used are not resident.
 
@@ -11,17 +11,20 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
 
-use crate::dedup::EventKey;
+use super::ghosts::Ghosts;
+use crate::dedup::{BareId, EventKey};
 
 /// No window is longer: senders give up after 7 days, and older entries are dropped.
 pub(super) const LONGEST_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// The time of a slot whose entry was removed; the slot is reused when it becomes the oldest.
-const REMOVED: [u8; 6] = [u8::MAX; 6];
+const REMOVED: [u8; 5] = [u8::MAX; 5];
 
 struct Slot {
-    key: EventKey,
-    at: [u8; 6],
+    key: [u8; 16],
+    /// Finds the event by its id alone.
+    id: [u8; 4],
+    at: [u8; 5],
 }
 
 /// The table.
@@ -36,6 +39,7 @@ pub(super) struct Accepted {
     capacity: usize,
     start: Option<Instant>,
     evicted: u64,
+    ghosts: Ghosts,
 }
 
 impl Accepted {
@@ -50,6 +54,7 @@ impl Accepted {
             capacity,
             start: None,
             evicted: 0,
+            ghosts: Ghosts::new(capacity / 2),
         }
     }
 
@@ -70,13 +75,38 @@ impl Accepted {
 
     /// The bytes set aside.
     pub(super) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size()
+        self.slots.capacity() * size_of::<Slot>() + self.index.allocation_size() + self.ghosts.bytes()
     }
 
     /// When an event was accepted.
     pub(super) fn at(&self, key: &EventKey) -> Option<Instant> {
-        let found = self.index.find(self.hasher.hash_one(key), |at| self.slot(*at).key == *key)?;
+        let found = self.index.find(self.mark(key), |at| self.slot(*at).key == *key.as_bytes())?;
         self.time(self.slot(*found))
+    }
+
+    /// The hash of a key that a sender cannot foresee.
+    pub(super) fn mark(&self, key: &EventKey) -> u64 {
+        self.hasher.hash_one(key.as_bytes())
+    }
+
+    /// How long ago an event was accepted that had to make room since, once.
+    pub(super) fn take_ghost(&mut self, mark: u64, now: Instant) -> Option<Duration> {
+        let start = self.start?;
+        let at = self.ghosts.take(mark, now.saturating_duration_since(start))?;
+        Some(now.saturating_duration_since(start + at))
+    }
+
+    /// The sequence numbers in use, oldest first.
+    pub(super) fn numbers(&self) -> (u32, usize) {
+        (self.first, self.slots.len())
+    }
+
+    /// The marks and times of the events with this id among `count` slots from `number` on.
+    pub(super) fn with_id(&self, id: BareId, number: u32, count: usize) -> Vec<(u64, Instant)> {
+        let from = number.wrapping_sub(self.first) as usize;
+        let range = from.min(self.slots.len())..from.saturating_add(count).min(self.slots.len());
+        let found = self.slots.range(range).filter(|slot| slot.id == id.short());
+        found.filter_map(|slot| Some((self.hasher.hash_one(slot.key), self.time(slot)?))).collect()
     }
 
     /// Adds an event that is not there. If all slots are in use, the oldest entry makes room, which counts as an eviction if it
@@ -94,23 +124,37 @@ impl Accepted {
         if self.slots.len() == self.capacity {
             let oldest = self.slots.front().and_then(|slot| self.time(slot));
             self.evicted += u64::from(oldest.is_some_and(|then| at.saturating_duration_since(then) < window));
+            if let (Some(slot), Some(then)) = (self.slots.front(), oldest) {
+                self.ghosts.add(self.hasher.hash_one(slot.key), then.saturating_duration_since(start));
+            }
             self.pop();
         }
         let number = self.first.wrapping_add(u32::try_from(self.slots.len()).expect("the capacity fits"));
-        self.slots.push_back(Slot { key, at: pack(at.saturating_duration_since(start)) });
+        self.slots.push_back(Slot { key: *key.as_bytes(), id: key.id().short(), at: pack(at.saturating_duration_since(start)) });
         let (slots, first, hasher) = (&self.slots, self.first, &self.hasher);
         let rehash = |at: &u32| hasher.hash_one(slots[at.wrapping_sub(first) as usize].key);
-        self.index.insert_unique(self.hasher.hash_one(key), number, rehash);
+        self.index.insert_unique(self.mark(&key), number, rehash);
     }
 
     /// Forgets an event. Its slot stays in the queue until it is the oldest.
     pub(super) fn remove(&mut self, key: &EventKey) {
-        let (slots, first) = (&self.slots, self.first);
+        let bytes = *key.as_bytes();
+        self.take_out(self.mark(key), |slot| slot.key == bytes);
+    }
+
+    /// Forgets an event, found by its mark and id; whether it was there.
+    pub(super) fn forget(&mut self, mark: u64, id: BareId) -> bool {
+        self.take_out(mark, |slot| slot.id == id.short())
+    }
+
+    fn take_out(&mut self, mark: u64, is: impl Fn(&Slot) -> bool) -> bool {
+        let (slots, first, hasher) = (&self.slots, self.first, &self.hasher);
         let place = |at: u32| at.wrapping_sub(first) as usize;
-        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(key), |at| slots[place(*at)].key == *key) {
-            let at = place(found.remove().0);
-            self.slots[at].at = REMOVED;
-        }
+        let found = self.index.find_entry(mark, |at| hasher.hash_one(slots[place(*at)].key) == mark && is(&slots[place(*at)]));
+        let Ok(found) = found else { return false };
+        let at = place(found.remove().0);
+        self.slots[at].at = REMOVED;
+        true
     }
 
     /// Drops the oldest slot and its entry, if it has one.
@@ -130,16 +174,16 @@ impl Accepted {
 
     fn time(&self, slot: &Slot) -> Option<Instant> {
         let mut millis = [0; 8];
-        millis[2..].copy_from_slice(&slot.at);
+        millis[3..].copy_from_slice(&slot.at);
         let after = Duration::from_millis(u64::from_be_bytes(millis));
         self.start.filter(|_| slot.at != REMOVED).map(|start| start + after)
     }
 }
 
-/// Whole milliseconds in 48 bits.
-fn pack(after: Duration) -> [u8; 6] {
-    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).min((1 << 48) - 2);
-    let [_, _, rest @ ..] = millis.to_be_bytes();
+/// Whole milliseconds in 40 bits.
+fn pack(after: Duration) -> [u8; 5] {
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).min((1 << 40) - 2);
+    let [_, _, _, rest @ ..] = millis.to_be_bytes();
     rest
 }
 
@@ -158,10 +202,10 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     #[test]
-    fn a_million_entries_fit_32_mib_and_the_table_never_grows() {
+    fn a_million_entries_fit_40_mib_and_the_table_never_grows() {
         let million = Accepted::new(1_000_000);
-        assert!(million.bytes() <= 32 << 20, "{} bytes", million.bytes());
-        assert_eq!(size_of::<Slot>(), 22);
+        assert!(million.bytes() <= 40 << 20, "{} bytes", million.bytes());
+        assert_eq!(size_of::<Slot>(), 25);
         let now = Clock::manual().now();
         for capacity in [1, 2, 3, 7, 100, 448, 1_000] {
             let mut table = Accepted::new(capacity);

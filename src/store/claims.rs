@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use crate::dedup::key::Keys;
 pub use crate::dedup::protocol::Mode;
+use crate::dedup::{EventKey, Repeats};
 
 /// A store of claims.
 pub trait Claims: Send + Sync + 'static {
@@ -27,6 +28,8 @@ pub struct Wish<'a> {
     pub mode: Mode,
     /// The time.
     pub now: Instant,
+    /// What its wait brought, if it has waited: such a request is no new copy.
+    pub waited: Option<&'a Waited>,
 }
 
 /// The answer to a [`Wish`].
@@ -36,6 +39,8 @@ pub enum Claimed {
     Duplicate {
         /// How long ago the last of it was accepted.
         age: Duration,
+        /// Why its events came again.
+        repeats: Repeats,
     },
     /// Nothing in it is new, and a part is on its way. Wait, then claim again.
     InFlight(Waiter),
@@ -46,11 +51,12 @@ pub enum Claimed {
 }
 
 /// The claim of a request that is forwarded. Dropped without [`Claim::accept`], on a panic too, it gives its keys back, and
-/// those who wait for them wake.
+/// for each key the first of those who wait for it is called.
 #[must_use = "a claim that is dropped is released"]
 pub struct Claim {
     store: Arc<dyn Settle>,
     ticket: Ticket,
+    repeats: Repeats,
     settled: bool,
 }
 
@@ -65,19 +71,31 @@ pub(super) struct Ticket {
     pub window: Duration,
     /// How many of the keys were new to the store.
     pub fresh: usize,
+    /// The number of the request.
+    pub copy: u32,
 }
 
 /// The end of a claim, as a store carries it out. Neither waits: a store that is far away does the rest on its own.
 pub(super) trait Settle: Send + Sync {
     /// The function took all keys of the ticket.
-    fn accept(&self, ticket: &Ticket, now: Instant);
-    /// The keys that the ticket owns are free again.
-    fn release(&self, ticket: &Ticket);
+    fn accept(self: Arc<Self>, ticket: &Ticket, now: Instant);
+    /// The function failed: the keys that the ticket owns are free again.
+    fn release(self: Arc<Self>, ticket: &Ticket);
+    /// The request gives up waiting; a key that is kept for it goes to the next.
+    fn give_up(self: Arc<Self>, ticket: &Ticket);
+    /// The sender did not get the answer of what was accepted.
+    fn unread(self: Arc<Self>, ticket: &Ticket);
 }
 
 impl Claim {
-    pub(super) fn new(store: Arc<dyn Settle>, ticket: Ticket) -> Self {
-        Self { store, ticket, settled: false }
+    pub(super) fn new(store: Arc<dyn Settle>, ticket: Ticket, repeats: Repeats) -> Self {
+        Self { store, ticket, repeats, settled: false }
+    }
+
+    /// Why those of its events came that were seen before; nothing if the request has waited, as it was asked when it came.
+    #[must_use]
+    pub fn repeats(&self) -> Repeats {
+        self.repeats
     }
 
     /// How many events of the request are new.
@@ -94,16 +112,37 @@ impl Claim {
 
     /// The function took the request: every event in it is accepted, also those that another request owns. Their windows begin
     /// now, those that run already go on as they are.
-    pub fn accept(mut self, now: Instant) {
-        self.store.accept(&self.ticket, now);
+    #[allow(clippy::must_use_candidate, reason = "who cannot tell whether the sender read it needs no receipt")]
+    pub fn accept(mut self, now: Instant) -> Receipt {
+        Arc::clone(&self.store).accept(&self.ticket, now);
         self.settled = true;
+        Receipt { store: Arc::clone(&self.store), ticket: self.ticket.clone() }
+    }
+}
+
+/// What is left of a claim that was accepted.
+pub struct Receipt {
+    store: Arc<dyn Settle>,
+    ticket: Ticket,
+}
+
+impl Receipt {
+    /// Notes that the sender did not get the whole answer: it will send again, and this is why.
+    pub fn unread(self) {
+        self.store.unread(&self.ticket);
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Receipt").field(&self.ticket).finish()
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.settled {
-            self.store.release(&self.ticket);
+            Arc::clone(&self.store).release(&self.ticket);
         }
     }
 }
@@ -114,23 +153,94 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// A place among those who wait for an event in flight. Dropping it leaves.
-#[derive(Debug)]
+/// A place in the queue of those who wait for an event in flight. Dropping it leaves; the others keep their places.
 #[must_use = "a waiter that is dropped waits for nothing"]
 pub struct Waiter {
-    ended: watch::Receiver<()>,
+    called: oneshot::Receiver<Turn>,
+    leaving: Leaving,
+    repeats: Repeats,
     _place: OwnedSemaphorePermit,
 }
 
 impl Waiter {
-    pub(super) fn new(ended: watch::Receiver<()>, place: OwnedSemaphorePermit) -> Self {
-        Self { ended, _place: place }
+    pub(super) fn new(
+        called: oneshot::Receiver<Turn>,
+        place: OwnedSemaphorePermit,
+        (store, ticket): (Arc<dyn Settle>, Ticket),
+        repeats: Repeats,
+    ) -> Self {
+        Self { called, leaving: Leaving(Some((store, ticket))), repeats, _place: place }
     }
 
-    /// Waits until the event is accepted or released; returns at once if that has happened since the claim was asked for.
-    /// Which of the two it was, the next claim tells.
-    pub async fn wait(mut self) {
-        // The sender says nothing, it is dropped: an end that cannot be missed.
-        while self.ended.changed().await.is_ok() {}
+    /// Why its events came again; nothing if the request has waited before.
+    #[must_use]
+    pub fn repeats(&self) -> Repeats {
+        self.repeats
+    }
+
+    /// Waits until the event is accepted, which all who wait hear at once, or until its owner failed and it is this one's turn. Then claim
+    /// again, with what this returns.
+    pub async fn wait(mut self) -> Waited {
+        // whatever befalls the store, its end of the channel is dropped: an end that cannot be missed
+        let turn = (&mut self.called).await.ok();
+        let copy = self.leaving.0.take().map_or(0, |(_, ticket)| ticket.copy);
+        Waited { turn, copy }
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("repeats", &self.repeats).finish_non_exhaustive()
+    }
+}
+
+/// Tells the store of one who leaves before it was called.
+struct Leaving(Option<(Arc<dyn Settle>, Ticket)>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some((store, ticket)) = self.0.take() {
+            store.give_up(&ticket);
+        }
+    }
+}
+
+/// What a wait brought: an acceptance, or the turn.
+#[derive(Debug)]
+#[must_use = "a turn that is dropped goes to the next who waits"]
+pub struct Waited {
+    pub(super) turn: Option<Turn>,
+    pub(super) copy: u32,
+}
+
+/// The right to claim a key next, given to one of those who wait for it: the others sleep on. It is spent by a claim with it in its
+/// [`Wish`]. Dropped unspent, as by who has left or ran out of time, it goes to the next in the queue.
+pub(super) struct Turn {
+    store: Arc<dyn Settle>,
+    ticket: Ticket,
+}
+
+impl Turn {
+    /// The turn to claim one key, which is in flight under `token` until then.
+    pub(super) fn new(store: Arc<dyn Settle>, key: EventKey, token: u64) -> Self {
+        Self { store, ticket: Ticket { keys: vec![key].into(), token, window: Duration::ZERO, fresh: 0, copy: 0 } }
+    }
+
+    /// The mark of the key while nobody has claimed it.
+    pub(super) const fn token(&self) -> u64 {
+        self.ticket.token
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // spent, the key is another token's, and this changes nothing
+        Arc::clone(&self.store).give_up(&self.ticket);
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Turn").field(&self.ticket).finish()
     }
 }

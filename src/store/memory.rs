@@ -1,8 +1,11 @@
 //! The claims of one process, in memory. Nothing survives a restart: a sender's next copy is then forwarded once more.
 //!
 //! What was accepted lies in one packed table of fixed size ([`super::accepted`]), what is in flight in a small map beside it; a key is
-//! in one of the two or in neither. One lock guards both, held for the keys of one request and never across an `await`.
+//! in one of the two or in neither. What happened lately ([`super::history`]) tells why repeats come, and is what `trace` shows
+//! ([`lookback`]). One lock guards all, held for the keys of one request and never across an `await`.
 
+pub mod lookback;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -10,12 +13,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot};
 
+use self::table::{Calls, Flight, Table};
 use super::accepted::Accepted;
-use super::claims::{Claim, Claimed, Claims, Settle, Ticket, Waiter, Wish};
-use crate::dedup::EventKey;
-use crate::dedup::protocol::{Decision, Effect, Event, State, Tally, step};
+use super::claims::{Claim, Claimed, Claims, Settle, Ticket, Turn, Waiter, Wish};
+use super::history::{History, What};
+use crate::clock::Clock;
+use crate::dedup::protocol::{Decision, Event};
+use crate::dedup::{EventKey, Repeats};
 
 /// How many requests may wait for one key.
 const MAX_WAITERS_OF_A_KEY: usize = 64;
@@ -24,6 +30,8 @@ const MAX_WAITERS: usize = 1_024;
 /// How many events are kept track of while in flight. Beyond that a request is forwarded without owning its keys: copies that run
 /// side by side both reach the function then, and what it takes is still remembered.
 const MAX_IN_FLIGHT: usize = 65_536;
+/// Most steps of all events that are remembered.
+const MAX_STEPS: u32 = 65_536;
 /// An idle map gives back what a flood made it grow to.
 const IDLE_IN_FLIGHT: usize = 1_024;
 
@@ -50,14 +58,29 @@ pub struct Numbers {
 }
 
 impl Memory {
-    /// A store for `max_entries` accepted events, 22 bytes each and 10 to 20 for the index. It is laid out once and never grows:
-    /// no request pays for moving a million entries.
+    /// A store for `max_entries` accepted events, 25 bytes each, 10 to 20 for the index and up to 4 for ghosts. It is laid out once and
+    /// never grows: no request pays for moving a million entries.
     #[must_use]
     pub fn new(max_entries: usize) -> Arc<Self> {
+        Self::with_clock(max_entries, Clock::system())
+    }
+
+    /// As [`Memory::new`]. The clock dates what happens without anybody saying when: a claim that is dropped.
+    #[must_use]
+    pub fn with_clock(max_entries: usize, clock: Clock) -> Arc<Self> {
         let accepted = Accepted::new(max_entries);
-        let table = Table { accepted, in_flight: HashMap::new(), ended: Vec::new(), tokens: 0, longest: Duration::ZERO };
+        let steps = u32::try_from(max_entries / 4).unwrap_or(u32::MAX).clamp(1_024, MAX_STEPS);
+        let table = Table {
+            history: History::new(steps),
+            copies: 0,
+            accepted,
+            in_flight: HashMap::new(),
+            calls: Calls::default(),
+            tokens: 0,
+            longest: Duration::ZERO,
+        };
         let places = Arc::new(Semaphore::new(MAX_WAITERS));
-        Arc::new(Self { shared: Arc::new(Shared { table: Mutex::new(table), places }) })
+        Arc::new(Self { shared: Arc::new(Shared { table: Mutex::new(table), places, clock }) })
     }
 
     /// Counts what the store holds.
@@ -70,7 +93,7 @@ impl Memory {
             in_flight: table.in_flight.len(),
             waiting: MAX_WAITERS - self.shared.places.available_permits(),
             evicted: table.accepted.evicted(),
-            bytes: table.accepted.bytes() + table.in_flight.capacity() * size_of::<(EventKey, Flight)>(),
+            bytes: table.accepted.bytes() + table.history.bytes() + table.in_flight.capacity() * size_of::<(EventKey, Flight)>(),
         }
     }
 }
@@ -84,6 +107,7 @@ impl Claims for Memory {
 struct Shared {
     table: Mutex<Table>,
     places: Arc<Semaphore>,
+    clock: Clock,
 }
 
 impl Shared {
@@ -95,120 +119,86 @@ impl Shared {
     fn claim(self: &Arc<Self>, wish: &Wish<'_>) -> Claimed {
         let mut table = self.lock();
         table.longest = table.longest.max(wish.window);
+        let (copy, repeats) = match wish.waited {
+            Some(waited) => (waited.copy, Repeats::default()),
+            None => (table.next_copy(), table.repeats(wish)),
+        };
         let tally = table.tally(wish);
         match tally.decide(wish.mode) {
-            Decision::Duplicate { age } => Claimed::Duplicate { age },
-            Decision::Wait => self.wait(&mut table, wish),
+            Decision::Duplicate { age } => {
+                table.note(wish.keys, What::Answered, wish.now, copy);
+                Claimed::Duplicate { age, repeats }
+            }
+            Decision::Wait => self.wait(&mut table, wish, copy, repeats),
             Decision::Own => {
-                let ticket = table.own(wish, &tally);
+                let ticket = table.own(wish, &tally, copy);
+                table.note(wish.keys, What::Forwarded, wish.now, copy);
                 drop(table);
-                Claimed::Owned(Claim::new(Arc::<Self>::clone(self), ticket))
+                Claimed::Owned(Claim::new(Arc::<Self>::clone(self), ticket, repeats))
             }
         }
     }
 
-    /// Takes a place with the first key in flight, under the lock that its end needs too: no end is missed.
-    fn wait(&self, table: &mut Table, wish: &Wish<'_>) -> Claimed {
+    /// Takes a place in the queue of the first key in flight, under the lock that its end needs too: no end is missed.
+    fn wait(self: &Arc<Self>, table: &mut Table, wish: &Wish<'_>, copy: u32, repeats: Repeats) -> Claimed {
         let key = wish.keys.iter().find(|key| table.in_flight.contains_key(*key));
         let flight = key.and_then(|key| table.in_flight.get_mut(key)).expect("the decision to wait is made on a key in flight");
-        let ended = flight.ended.get_or_insert_with(|| watch::channel(()).0);
+        if flight.queue.len() >= MAX_WAITERS_OF_A_KEY {
+            flight.queue.retain(|waiter| !waiter.is_closed());
+        }
         match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) if ended.receiver_count() < MAX_WAITERS_OF_A_KEY => Claimed::InFlight(Waiter::new(ended.subscribe(), place)),
-            _ => Claimed::Crowded,
+            Ok(place) if flight.queue.len() < MAX_WAITERS_OF_A_KEY => {
+                let (call, called) = oneshot::channel();
+                flight.queue.push_back(call);
+                table.note(wish.keys, What::Waits, wish.now, copy);
+                let ticket = Ticket { keys: wish.keys.clone(), token: 0, window: wish.window, fresh: 0, copy };
+                Claimed::InFlight(Waiter::new(called, place, (Arc::<Self>::clone(self), ticket), repeats))
+            }
+            _ => {
+                table.note(wish.keys, What::GaveUp, wish.now, copy);
+                Claimed::Crowded
+            }
         }
     }
 
-    fn settle(&self, ticket: &Ticket, event: Event) {
+    fn settle(self: Arc<Self>, ticket: &Ticket, event: Event, what: Option<What>) {
         let mut table = self.lock();
+        if let Some(what) = what {
+            table.note(&ticket.keys, what, self.clock.now(), ticket.copy);
+        }
         for key in &ticket.keys {
             table.apply(*key, event);
         }
         if table.in_flight.is_empty() {
             table.in_flight.shrink_to(IDLE_IN_FLIGHT);
         }
-        let ended = std::mem::take(&mut table.ended);
+        let Calls { turns, accepted } = std::mem::take(&mut table.calls);
         drop(table);
-        drop(ended); // Wakes all who wait, and not one of them has to wait for the lock.
+        // without the lock: not one of those who wake has to wait for it
+        drop(accepted);
+        for (waiter, key, token) in turns {
+            // who has left meanwhile gives the turn back, dropped here, and the next is called
+            drop(waiter.send(Turn::new(Arc::<Self>::clone(&self), key, token)));
+        }
     }
 }
 
 impl Settle for Shared {
-    fn accept(&self, ticket: &Ticket, now: Instant) {
-        self.settle(ticket, Event::Accept { window: ticket.window, now });
+    fn accept(self: Arc<Self>, ticket: &Ticket, now: Instant) {
+        self.settle(ticket, Event::Accept { window: ticket.window, now }, Some(What::Accepted));
     }
 
-    fn release(&self, ticket: &Ticket) {
-        self.settle(ticket, Event::Release { token: ticket.token });
-    }
-}
-
-struct Table {
-    accepted: Accepted,
-    in_flight: HashMap<EventKey, Flight>,
-    /// The bells of flights that ended, until the lock is given back.
-    ended: Vec<Bell>,
-    /// The token of the last claim.
-    tokens: u64,
-    /// The longest window asked for so far.
-    longest: Duration,
-}
-
-/// Rings for all who subscribed when it is dropped.
-type Bell = watch::Sender<()>;
-
-struct Flight {
-    token: u64,
-    /// Made for the first who waits.
-    ended: Option<Bell>,
-}
-
-impl Table {
-    fn state(&self, key: &EventKey) -> State {
-        if let Some(flight) = self.in_flight.get(key) {
-            return State::InFlight { token: flight.token };
-        }
-        self.accepted.at(key).map_or(State::Absent, |at| State::Accepted { at })
+    fn release(self: Arc<Self>, ticket: &Ticket) {
+        self.settle(ticket, Event::Release { token: ticket.token }, Some(What::Failed));
     }
 
-    fn tally(&self, wish: &Wish<'_>) -> Tally {
-        let mut tally = Tally::default();
-        for key in wish.keys {
-            tally.add(self.state(key).seen(wish.window, wish.now));
-        }
-        tally
+    fn give_up(self: Arc<Self>, ticket: &Ticket) {
+        // a turn has the token of its key; who only waited owns nothing, and its place in the queue ends by itself
+        let what = (ticket.token == 0).then_some(What::GaveUp);
+        self.settle(ticket, Event::Release { token: ticket.token }, what);
     }
 
-    /// Claims what is new for a request that is forwarded in any case.
-    fn own(&mut self, wish: &Wish<'_>, tally: &Tally) -> Ticket {
-        self.tokens += 1;
-        let ticket = Ticket { keys: wish.keys.clone(), token: self.tokens, window: wish.window, fresh: tally.absent };
-        if tally.absent > 0 && self.in_flight.len() + tally.absent <= MAX_IN_FLIGHT {
-            for key in wish.keys {
-                self.apply(*key, Event::Claim { token: ticket.token, window: wish.window, now: wish.now });
-            }
-        }
-        ticket
-    }
-
-    /// Takes one step of one key.
-    fn apply(&mut self, key: EventKey, event: Event) {
-        let before = self.state(&key);
-        let (after, effect) = step(before, event);
-        if after == before {
-            return;
-        }
-        match before {
-            State::Absent => {}
-            State::InFlight { .. } => {
-                let flight = self.in_flight.remove(&key);
-                self.ended.extend(flight.filter(|_| effect == Effect::Ended).and_then(|flight| flight.ended));
-            }
-            State::Accepted { .. } => self.accepted.remove(&key),
-        }
-        match after {
-            State::Absent => {}
-            State::InFlight { token } => drop(self.in_flight.insert(key, Flight { token, ended: None })),
-            State::Accepted { at } => self.accepted.insert(key, at, self.longest),
-        }
+    fn unread(self: Arc<Self>, ticket: &Ticket) {
+        self.lock().note(&ticket.keys, What::Unread, self.clock.now(), ticket.copy);
     }
 }

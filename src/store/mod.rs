@@ -4,5 +4,7 @@
 pub mod accepted;
 pub mod claims;
 pub mod flights;
+pub mod ghosts;
+pub mod history;
 pub mod memory;
 pub mod responses;

@@ -9,6 +9,9 @@ pub const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 /// Buckets of what the sidecar adds, in seconds.
 pub const OVERHEAD: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
 
+/// Buckets of the pause between two copies of a webhook, in seconds: from an instant retry to the seven days of the most patient sender.
+pub const GAP: &[f64] = &[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0];
+
 /// What every metric of this program is called first.
 pub const PREFIX: &str = "edge_sidecar_";
 
@@ -123,6 +126,13 @@ families! {
     dedup_requests: IntCounterVec = "dedup_requests_total" ["rule", "result"] LATENCY;
     /// Requests that a deduplication rule matched and that were forwarded without it, by reason.
     dedup_skipped: IntCounterVec = "dedup_skipped_total" ["rule", "reason"] LATENCY;
+    /// Events that had been here before, by why they came again: slow (an earlier copy still ran), failed (the copy before did, or waited in
+    /// vain), unread (the copy before was accepted, but its sender did not get the whole answer) or late (the rest).
+    dedup_repeats: IntCounterVec = "dedup_repeats_total" ["rule", "cause"] LATENCY;
+    /// Repeats forwarded though the function had taken the event within the last 24 h: its window was over, or it had made room for others.
+    dedup_missed: IntCounterVec = "dedup_missed_total" ["rule"] LATENCY;
+    /// Time from the last thing that happened to an event to the request that repeats it; the shortest of its events.
+    dedup_gap: HistogramVec = "dedup_repeat_gap_seconds" ["rule"] GAP;
     /// Time to open a connection to the upstream, TLS included; kept connections do not count.
     connect_duration: HistogramVec = "upstream_connect_duration_seconds" ["upstream"] LATENCY;
     /// Requests for which a cache or deduplication rule decided.

@@ -1,7 +1,7 @@
 //! The shape of `GET /metrics` as JSON (interface.md 4). Keys are camelCase; times are in ms where the key ends in `Ms`, sizes in
 //! bytes, rates from 0 to 1. Every key is always there, every figure is a number from the start: nothing is null.
 //!
-//! Figures of parts that are not built yet (stale answers, cold starts, missed duplicates) are 0.
+//! Figures of parts that are not built yet (stale answers, cold starts) are 0.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ pub struct DedupRule {
     pub skipped: u64,
     /// Waited in vain, answered 503.
     pub timeouts: u64,
-    /// Repeats that were forwarded because the first copy was forgotten.
+    /// Events, not requests: repeats forwarded though the function had taken them within the last 24 h.
     pub missed: u64,
     /// `(duplicates + joined) / (new + duplicates + joined + partial)`: how many a function never saw.
     pub duplicate_rate: f64,

@@ -214,6 +214,7 @@ mod tests {
                 ids: 3,
                 new: 2,
                 repeated: 1,
+                repeats: crate::dedup::Repeats::default(),
                 waited: Duration::from_millis(7),
             }),
             age: Some(Duration::from_millis(3900)),

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dedup::Repeats;
+
 pub use super::words::{DedupResult, DoorRefusal, LookupResult, Outcome, RefusedReason, ShedReason, Source};
 
 /// One finished downstream request. Borrowed: recording it copies nothing but the log line.
@@ -77,6 +79,8 @@ pub struct DedupRecord<'a> {
     pub new: u32,
     /// Of these, accepted before.
     pub repeated: u32,
+    /// Why those came that had been here before, whatever had become of them.
+    pub repeats: Repeats,
     /// How long the request waited for a copy in flight.
     pub waited: Duration,
 }

@@ -135,7 +135,7 @@ fn dedup_rule(rule: &rules::DedupRule) -> DedupRule {
         partial: rule.requests(DedupResult::Partial),
         skipped: rule.requests(DedupResult::Skipped),
         timeouts: rule.requests(DedupResult::Timeout),
-        missed: 0,
+        missed: rule.missed(),
         duplicate_rate: 0.0,
     }
     .rated()

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use prometheus::{Counter, IntCounter, IntCounterVec};
+use prometheus::{Counter, Histogram, IntCounter, IntCounterVec};
 
 use super::families::Families;
 use super::record::{CacheRecord, DedupRecord, DedupResult, Finished, LookupResult};
 use crate::cache::{Bypass, NotStored};
-use crate::dedup::SkipReason;
+use crate::dedup::{Cause, Repeats, SkipReason};
 use crate::engine::RuleSet;
 
 /// Most rule names of one kind in the life of the process; reloads that name more get no series for them.
@@ -57,6 +57,9 @@ pub struct DedupRule {
     messages: Words,
     requests: Words,
     skipped: Words,
+    repeats: [IntCounter; Cause::ALL.len()],
+    missed: IntCounter,
+    gap: Histogram,
 }
 
 impl Rules {
@@ -169,6 +172,9 @@ impl DedupRule {
             messages: series(&families.dedup_messages, rule, MESSAGES.iter().map(|r| r.as_str())),
             requests: series(&families.dedup_requests, rule, DedupResult::ALL.iter().map(|r| r.as_str())),
             skipped: series(&families.dedup_skipped, rule, SkipReason::ALL.iter().map(|r| r.as_str())),
+            repeats: Cause::ALL.map(|cause| families.dedup_repeats.with_label_values(&[rule, cause.as_str()])),
+            missed: families.dedup_missed.with_label_values(&[rule]),
+            gap: families.dedup_gap.with_label_values(&[rule]),
         }
     }
 
@@ -178,6 +184,7 @@ impl DedupRule {
         if let Some(reason) = dedup.skipped {
             inc(&self.skipped, &families.dedup_skipped, dedup.rule, reason);
         }
+        self.record_repeats(&dedup.repeats);
         let (repeated, undecided) = match dedup.result {
             DedupResult::Joined => (DedupResult::Joined, 0),
             DedupResult::Timeout => (DedupResult::Duplicate, dedup.ids.saturating_sub(dedup.new + dedup.repeated)),
@@ -188,6 +195,22 @@ impl DedupRule {
                 counter.inc_by(n.into());
             }
         }
+    }
+
+    fn record_repeats(&self, repeats: &Repeats) {
+        for (cause, counter) in Cause::ALL.into_iter().zip(&self.repeats) {
+            counter.inc_by(repeats.of(cause).into());
+        }
+        self.missed.inc_by(repeats.missed().into());
+        if let Some(gap) = repeats.gap() {
+            self.gap.observe(gap.as_secs_f64());
+        }
+    }
+
+    /// Repeats that were forwarded though the function had taken the event within 24 h.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed.get()
     }
 
     /// Requests with this result.

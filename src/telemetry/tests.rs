@@ -220,7 +220,7 @@ proptest! {
         let (mut calls, mut lookups, mut events, mut slow) = (0, 0, 0_u32, 0);
         for (function, status, outcome, source, cache, dedup, called, ms) in requests {
             let cache = cache.map(|r| CacheRecord { rule: "state", result: LookupResult::ALL[r], bypass: (r == 3).then_some("range"), not_stored: None });
-            let dedup = dedup.map(|r| DedupRecord { rule: "whatsapp", result: DedupResult::ALL[r], skipped: (r == 4).then_some("no_id"), ids: 3, new: 1, repeated: 2, waited: Duration::ZERO });
+            let dedup = dedup.map(|r| DedupRecord { rule: "whatsapp", result: DedupResult::ALL[r], skipped: (r == 4).then_some("no_id"), ids: 3, new: 1, repeated: 2, waited: Duration::ZERO, repeats: crate::dedup::Repeats::default() });
             (calls, lookups) = (calls + u32::from(called), lookups + u32::from(cache.is_some()));
             (events, slow) = (events + dedup.map_or(0, |d| d.ids), slow + u64::from(ms > 1000));
             let function = format!("fn-{function}");

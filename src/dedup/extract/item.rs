@@ -69,7 +69,7 @@ impl Item<'_> {
     pub fn key(&self, mut hasher: KeyHasher) -> Option<EventKey> {
         let [first, second, member, same_member] = self.marks;
         let sound = match self.kind {
-            _ if !self.id.is_id() || !self.id.add(&mut hasher) => false,
+            _ if !self.id.add_id(&mut hasher) => false,
             Kind::Status => {
                 let member = match (member, same_member) {
                     (Part::Absent, other) | (other, Part::Absent) => other,
@@ -112,12 +112,18 @@ impl<'a> Part<'a> {
         })
     }
 
-    fn is_id(&self) -> bool {
-        match self {
-            Self::Text(text) => !String::from_utf8_lossy(&text.decode()).trim().is_empty(),
-            Self::Digits(_) => true,
-            Self::Absent | Self::Odd => false,
+    /// Adds the part as the id of a key; false if it is none.
+    fn add_id(&self, hasher: &mut KeyHasher) -> bool {
+        let id = match self {
+            Self::Text(text) => text.decode(),
+            Self::Digits(digits) => Cow::Borrowed(*digits),
+            Self::Absent | Self::Odd => return false,
+        };
+        let sound = id.len() <= MAX_PART && !String::from_utf8_lossy(&id).trim().is_empty();
+        if sound {
+            hasher.id(&id);
         }
+        sound
     }
 
     /// Adds the part to a key; false if it is not fit for one.

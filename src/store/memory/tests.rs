@@ -1,6 +1,7 @@
 //! The store in the cases a webhook depends on, under threads, and against a naive model ([`model`]).
 
 mod model;
+mod queue;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::super::claims::{Keys, Mode};
 use super::*;
 use crate::clock::Clock;
+use crate::dedup::Cause;
 use crate::dedup::key::KeyHasher;
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -31,7 +33,7 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 fn claim(store: &Memory, numbers: &[usize], mode: Mode, window: Duration, now: Instant) -> Claimed {
-    now_or_never(store.claim(&Wish { keys: &keys(numbers), window, mode, now })).expect("at once")
+    now_or_never(store.claim(&Wish { keys: &keys(numbers), window, mode, now, waited: None })).expect("at once")
 }
 
 fn own(store: &Memory, numbers: &[usize], now: Instant) -> Claim {
@@ -60,7 +62,7 @@ fn a_key_is_new_then_in_flight_then_a_duplicate_then_new_again() {
     assert!(now_or_never(waiter.wait()).is_some());
     clock.advance(Duration::from_secs(29));
     let again = claim(&store, &[1], Mode::Wait, WINDOW, clock.now());
-    assert!(matches!(again, Claimed::Duplicate { age } if age.as_secs() == 29), "the window runs from acceptance: {again:?}");
+    assert!(matches!(again, Claimed::Duplicate { age, .. } if age.as_secs() == 29), "the window runs from acceptance: {again:?}");
     let shorter = claim(&store, &[1], Mode::Wait, Duration::from_secs(29), clock.now());
     assert!(matches!(shorter, Claimed::Owned(_)), "a shorter window acts at once");
     drop(shorter);
@@ -81,7 +83,7 @@ fn a_mixed_batch_owns_what_is_new_and_accepts_all_of_it() {
     assert!(now_or_never(waiter.wait()).is_some(), "the function took the event, whoever brought it");
     drop(running);
     let all = claim(&store, &[1, 2, 3], Mode::Wait, WINDOW, clock.now());
-    assert!(matches!(all, Claimed::Duplicate { age } if age.is_zero()), "a failure of the other copy takes nothing back: {all:?}");
+    assert!(matches!(all, Claimed::Duplicate { age, .. } if age.is_zero()), "a failure of the other copy takes nothing back: {all:?}");
     clock.advance(Duration::from_secs(20));
     assert_eq!(own(&store, &[1, 2, 3], clock.now()).fresh(), 1, "the window of the first was not refreshed");
 }
@@ -115,37 +117,39 @@ fn a_claim_lost_in_a_panic_is_released_and_wakes() {
     assert_eq!(own(&store, &[1], now).fresh(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_who_wait_wake_and_one_of_them_owns_the_key() {
-    let (store, now, owners) = (Memory::new(10), Clock::manual().now(), Arc::new(AtomicUsize::new(0)));
-    let first = own(&store, &[1], now);
-    let waiters: Vec<_> = (0..MAX_WAITERS_OF_A_KEY).map(|_| wait(&store, &[1], now)).collect();
-    let tasks: Vec<_> = waiters
-        .into_iter()
-        .map(|mut waiter| {
-            let (store, owners) = (Arc::clone(&store), Arc::clone(&owners));
-            tokio::spawn(async move {
-                loop {
-                    waiter.wait().await;
-                    match store.claim(&Wish { keys: &keys(&[1]), window: WINDOW, mode: Mode::Wait, now }).await {
-                        Claimed::InFlight(again) => waiter = again,
-                        Claimed::Owned(claim) => {
-                            owners.fetch_add(1, SeqCst);
-                            tokio::task::yield_now().await;
-                            return claim.accept(now);
-                        }
-                        Claimed::Duplicate { .. } => return,
-                        Claimed::Crowded => unreachable!("no more wait than before"),
-                    }
-                }
-            })
-        })
-        .collect();
+#[test]
+fn why_repeats_come() {
+    let (clock, hour) = (Clock::manual(), Duration::from_hours(1));
+    let store = Memory::with_clock(10, clock.clone());
+    let repeats = |claimed: &Claimed| match claimed {
+        Claimed::Duplicate { repeats, .. } => *repeats,
+        Claimed::InFlight(waiter) => waiter.repeats(),
+        Claimed::Owned(claim) => claim.repeats(),
+        Claimed::Crowded => unreachable!("no crowd"),
+    };
+    let ask = |numbers: &[usize]| claim(&store, numbers, Mode::Wait, hour, clock.now());
+    let counts =
+        |claimed: &Claimed| (Cause::ALL.map(|cause| repeats(claimed).of(cause)), repeats(claimed).missed(), repeats(claimed).gap());
+    let pause = Duration::from_secs(3);
+    let step = |numbers: &[usize]| {
+        clock.advance(pause);
+        ask(numbers)
+    };
+
+    let first = step(&[1, 2]);
+    assert_eq!(counts(&first), ([0; 4], 0, None));
+    assert_eq!(counts(&step(&[2])), ([1, 0, 0, 0], 0, Some(pause)), "slow");
     drop(first);
-    for task in tasks {
-        task.await.expect("no panic");
-    }
-    assert_eq!((owners.load(SeqCst), store.numbers().waiting), (1, 0));
+    let Claimed::Owned(second) = step(&[1, 2, 3]) else { unreachable!("free again") };
+    assert_eq!((second.repeats().of(Cause::Failed), second.repeats().gap()), (2, Some(pause)));
+    let receipt = second.accept(clock.now());
+    assert_eq!(counts(&step(&[3])), ([0, 0, 0, 1], 0, Some(pause)), "late");
+    receipt.unread();
+    assert_eq!(counts(&step(&[1, 2, 3])), ([0, 0, 3, 0], 0, Some(pause)), "unread");
+    clock.advance(hour);
+    assert_eq!(counts(&step(&[1])), ([0, 0, 0, 1], 1, Some(hour + pause)), "late, and missed");
+    clock.advance(hour * 23);
+    assert_eq!(counts(&step(&[2])), ([0; 4], 0, None), "after a day an event is new");
 }
 
 #[test]
@@ -159,7 +163,9 @@ fn those_who_wait_are_counted_and_bounded() {
     waiters.extend((1..16).flat_map(|number| std::iter::repeat_n(number, 64)).map(|number| wait(&store, &[number], now)));
     waiters.push(wait(&store, &[0], now));
     assert!(crowded(19) && store.numbers().waiting == 1_024, "nor does the store");
-    drop(claims);
+    for claim in claims {
+        claim.accept(now);
+    }
     assert!(waiters.into_iter().all(|waiter| now_or_never(waiter.wait()).is_some()));
     assert_eq!((store.numbers().waiting, store.numbers().in_flight), (0, 0));
 }
@@ -188,13 +194,16 @@ fn threads_never_own_the_same_key() {
     let (owned, accepted, acceptances) = (flags(), flags(), AtomicUsize::new(0));
     let run = |seed: usize| {
         for number in 0..KEYS {
+            let mut turn = None;
             for attempt in 0.. {
-                match claim(&store, &[number], Mode::Wait, WINDOW, now) {
+                let called = turn.take();
+                let wish = Wish { keys: &keys(&[number]), window: WINDOW, mode: Mode::Wait, now, waited: called.as_ref() };
+                match now_or_never(store.claim(&wish)).expect("at once") {
                     Claimed::Duplicate { .. } => {
                         assert!(accepted[number].load(SeqCst), "a duplicate of nothing");
                         break;
                     }
-                    Claimed::InFlight(waiter) => block_on(waiter.wait()),
+                    Claimed::InFlight(waiter) => turn = Some(block_on(waiter.wait())),
                     Claimed::Crowded => unreachable!("four threads are no crowd"),
                     Claimed::Owned(claim) => {
                         assert!(!owned[number].swap(true, SeqCst), "two owners");

@@ -115,7 +115,7 @@ proptest! {
                 Command::Claim(keys, mode, window) => {
                     let (absent, in_flight, ages) = model.tally(&keys, window, now);
                     match claim(&store, &keys, mode, Duration::from_secs(window), now) {
-                        Claimed::Duplicate { age } => {
+                        Claimed::Duplicate { age, .. } => {
                             prop_assert!(absent + in_flight == 0 && mode != Mode::Always);
                             prop_assert_eq!(Some(&age), ages.iter().min());
                         }
