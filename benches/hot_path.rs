@@ -1,7 +1,7 @@
 //! What every request pays, measured apart: plan, identify, claim, look-up, record. Read the ratios: the machine is noisy.
 //!
 //! `cargo bench --bench hot_path`; `make bench` runs it before the side-by-side comparison.
-#![allow(missing_docs, reason = "criterion's macros make public items")]
+#![allow(missing_docs, clippy::print_stdout, reason = "criterion's macros make public items, and a bench prints")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -120,6 +120,39 @@ fn claiming(c: &mut Criterion) {
     group.bench_function("duplicate", |b| b.iter(|| claim(black_box(&known))));
 }
 
+/// What a webhook costs beyond being forwarded: its events found, claimed and accepted, in a store that is as good as full. The tail
+/// counts, so every round is timed by itself. Goals for new ones: p99 of 100 us for one message, 1 ms for a thousand.
+fn adding(_: &mut Criterion) {
+    let (runtime, clock, store) = (Runtime::new().expect("a runtime"), Clock::system(), Memory::new(250_000));
+    let round = |body: &[Bytes], accepts: bool| {
+        let began = clock.now();
+        let keys = extract(edge_sidecar::dedup::IdSource::WhatsApp, &SCOPE, body).expect("ids").keys;
+        let wish = Wish { keys: &keys, window: Duration::from_hours(24), mode: Mode::Wait, now: clock.now(), waited: None };
+        match runtime.block_on(store.claim(&wish)) {
+            Claimed::Owned(claim) if accepts => _ = claim.accept(clock.now()),
+            Claimed::Duplicate { .. } if !accepts => {}
+            other => unreachable!("{other:?}"),
+        }
+        clock.now().saturating_duration_since(began)
+    };
+    let fresh =
+        |n: usize, messages: usize| [Bytes::from(String::from_utf8_lossy(&webhook(messages)).replace("BENCH", &format!("BENCH{n}-")))];
+    (0..240).for_each(|n| _ = round(&fresh(n, 1_000), true));
+    println!("a webhook adds                 p50         p90         p99");
+    for (name, messages, rounds, accepts) in [
+        ("repeat, 1 message", 1, 20_000, false),
+        ("repeat, 1,000 messages", 1_000, 300, false),
+        ("new, 1 message", 1, 20_000, true),
+        ("new, 1,000 messages", 1_000, 300, true),
+    ] {
+        let bodies = (0..rounds).map(|n| if accepts { fresh(1_000 + n, messages) } else { fresh(239, messages) });
+        let mut times: Vec<_> = bodies.map(|body| round(&body, accepts)).collect();
+        times.sort_unstable();
+        let micros = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e6;
+        println!("{name:<22} {:>8.1} us {:>8.1} us {:>8.1} us", micros(50), micros(90), micros(99));
+    }
+}
+
 fn looking_up(c: &mut Criterion) {
     let (rules, headers, secret, clock) = (rules(), headers(), CallerSecret::new([7; 16]), Clock::system());
     let store = Responses::new(32 << 20, 1 << 20);
@@ -193,6 +226,6 @@ fn recording(c: &mut Criterion) {
 criterion_group! {
     name = hot_path;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = planning, identifying, claiming, looking_up, recording
+    targets = planning, identifying, claiming, adding, looking_up, recording
 }
 criterion_main!(hot_path);

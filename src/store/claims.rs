@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::dedup::Repeats;
 pub use crate::dedup::key::Keys;
 pub use crate::dedup::protocol::Mode;
-use crate::dedup::{EventKey, Repeats};
 
 /// A store of claims.
 pub trait Claims: Send + Sync + 'static {
@@ -213,7 +213,7 @@ pub struct Waited {
     pub(super) copy: u32,
 }
 
-/// The right to claim a key next, given to one of those who wait for it: the others sleep on. It is spent by a claim with it in its
+/// The right to claim a key next, and what came free with it, given to one of those who wait for it: the others sleep on. It is spent by a claim with it in its
 /// [`Wish`]. Dropped unspent, as by who has left or ran out of time, it goes to the next in the queue.
 pub(super) struct Turn {
     store: Arc<dyn Settle>,
@@ -221,12 +221,12 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The turn to claim one key, which is in flight under `token` until then.
-    pub(super) fn new(store: Arc<dyn Settle>, key: EventKey, token: u64) -> Self {
-        Self { store, ticket: Ticket { keys: vec![key].into(), token, window: Duration::ZERO, fresh: 0, copy: 0 } }
+    /// The turn to claim these keys, which are in flight under `token` until then.
+    pub(super) fn new(store: Arc<dyn Settle>, keys: Keys, token: u64) -> Self {
+        Self { store, ticket: Ticket { keys, token, window: Duration::ZERO, fresh: 0, copy: 0 } }
     }
 
-    /// The mark of the key while nobody has claimed it.
+    /// The mark of the keys while nobody has claimed them.
     pub(super) const fn token(&self) -> u64 {
         self.ticket.token
     }
@@ -234,7 +234,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // spent, the key is another token's, and this changes nothing
+        // spent, the keys are another token's, and this changes nothing
         Arc::clone(&self.store).give_up(&self.ticket);
     }
 }

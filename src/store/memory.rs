@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use self::table::{Calls, Flight, Table};
+use self::table::{Calls, Flight, Next, Table, Waiting};
 use super::accepted::Accepted;
 use super::claims::{Claim, Claimed, Claims, Settle, Ticket, Turn, Waiter, Wish};
 use super::history::{History, What};
@@ -144,12 +144,12 @@ impl Shared {
         let key = wish.keys.iter().find(|key| table.in_flight.contains_key(*key));
         let flight = key.and_then(|key| table.in_flight.get_mut(key)).expect("the decision to wait is made on a key in flight");
         if flight.queue.len() >= MAX_WAITERS_OF_A_KEY {
-            flight.queue.retain(|waiter| !waiter.is_closed());
+            flight.queue.retain(|waiter| !waiter.call.is_closed());
         }
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) if flight.queue.len() < MAX_WAITERS_OF_A_KEY => {
                 let (call, called) = oneshot::channel();
-                flight.queue.push_back(call);
+                flight.queue.push_back(Waiting { call, keys: wish.keys.clone() });
                 table.note(wish.keys, What::Waits, wish.now, copy);
                 let ticket = Ticket { keys: wish.keys.clone(), token: 0, window: wish.window, fresh: 0, copy };
                 Claimed::InFlight(Waiter::new(called, place, (Arc::<Self>::clone(self), ticket), repeats))
@@ -169,6 +169,7 @@ impl Shared {
         for key in &ticket.keys {
             table.apply(*key, event);
         }
+        table.keep_rest();
         if table.in_flight.is_empty() {
             table.in_flight.shrink_to(IDLE_IN_FLIGHT);
         }
@@ -176,9 +177,9 @@ impl Shared {
         drop(table);
         // without the lock: not one of those who wake has to wait for it
         drop(accepted);
-        for (waiter, key, token) in turns {
+        for Next { waiting, kept, token } in turns {
             // who has left meanwhile gives the turn back, dropped here, and the next is called
-            drop(waiter.send(Turn::new(Arc::<Self>::clone(&self), key, token)));
+            drop(waiting.call.send(Turn::new(Arc::<Self>::clone(&self), kept.into(), token)));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::accepted::Accepted;
-use super::super::claims::{Ticket, Turn, Wish};
+use super::super::claims::{Keys, Ticket, Turn, Wish};
 use super::super::history::History;
 use super::MAX_IN_FLIGHT;
 use crate::dedup::EventKey;
@@ -28,13 +28,28 @@ pub(super) struct Table {
 }
 
 /// Those who wait for a key, the first in front. Dropped, an end wakes its waiter without a turn.
-pub(super) type Queue = VecDeque<oneshot::Sender<Turn>>;
+pub(super) type Queue = VecDeque<Waiting>;
+
+/// One who waits.
+pub(super) struct Waiting {
+    pub(super) call: oneshot::Sender<Turn>,
+    /// All that its request holds; it is in the queue of one of these.
+    pub(super) keys: Keys,
+}
+
+/// Whose turn it is, and what is kept for it.
+pub(super) struct Next {
+    pub(super) waiting: Waiting,
+    pub(super) kept: Vec<EventKey>,
+    /// The mark of what is kept.
+    pub(super) token: u64,
+}
 
 /// Who is to wake.
 #[derive(Default)]
 pub(super) struct Calls {
-    /// One for each key whose owner failed: whose turn it is, and the token that keeps the key for it.
-    pub(super) turns: Vec<(oneshot::Sender<Turn>, EventKey, u64)>,
+    /// One for each key whose owner failed and that somebody waits for.
+    pub(super) turns: Vec<Next>,
     /// All who wait for what was accepted.
     pub(super) accepted: Vec<Queue>,
 }
@@ -114,12 +129,27 @@ impl Table {
     /// The owner of a key failed: keeps the key for the first who still waits, and for nobody if nobody does.
     fn call_next(&mut self, key: EventKey, mut queue: Queue) {
         while let Some(waiter) = queue.pop_front() {
-            if !waiter.is_closed() {
+            if !waiter.call.is_closed() {
                 self.tokens += 1;
-                self.calls.turns.push((waiter, key, self.tokens));
+                self.calls.turns.push(Next { waiting: waiter, kept: vec![key], token: self.tokens });
                 self.in_flight.insert(key, Flight { token: self.tokens, queue });
                 return;
             }
         }
+    }
+
+    /// Keeps for those called what else is free of their events. Else a copy of a batch that comes before them would own the rest of it,
+    /// and the function would get the batch from both.
+    pub(super) fn keep_rest(&mut self) {
+        let mut turns = std::mem::take(&mut self.calls.turns);
+        for next in &mut turns {
+            for key in &next.waiting.keys {
+                if self.in_flight.len() < MAX_IN_FLIGHT && self.state(key) == State::Absent {
+                    self.in_flight.insert(*key, Flight { token: next.token, queue: Queue::new() });
+                    next.kept.push(*key);
+                }
+            }
+        }
+        self.calls.turns = turns;
     }
 }

@@ -85,12 +85,28 @@ fn a_batch_waits_for_one_key_and_takes_over_all_that_is_free() {
     let owner = own(&store, &[1, 2, 3], now);
     let mut copies: Vec<_> = (0..2).map(|_| Some(wait(&store, &[3, 2, 1], now))).collect();
     drop(owner);
+    let mut late = Some(wait(&store, &[1, 2, 3], now)); // it came before the first in the queue looked
     let turn = called(&mut copies[0]).expect("its turn");
     let Claimed::Owned(batch) = take(&store, &[1, 2, 3], &turn, now) else { unreachable!("all free") };
     assert_eq!(batch.fresh(), 3);
     drop(turn);
     batch.accept(now);
-    assert!(called(&mut copies[1]).is_none());
+    assert!(called(&mut copies[1]).is_none() && called(&mut late).is_none());
+}
+
+#[test]
+fn a_turn_for_a_batch_that_is_not_used_gives_all_of_it_to_the_next() {
+    let (store, now) = (Memory::new(10), Clock::manual().now());
+    let owner = own(&store, &[1, 2, 3], now);
+    let mut copies: Vec<_> = (0..2).map(|_| Some(wait(&store, &[3, 2, 1], now))).collect();
+    drop(owner);
+    drop(called(&mut copies[0]));
+    let turn = called(&mut copies[1]).expect("its turn");
+    let late = wait(&store, &[2], now);
+    drop(turn);
+    assert!(!sleeps(late), "what is given back calls those who wait for any of it");
+    assert_eq!((store.numbers().in_flight, store.numbers().waiting), (0, 0));
+    assert_eq!(own(&store, &[1, 2, 3], now).fresh(), 3);
 }
 
 #[test]
