@@ -13,8 +13,8 @@ use edge_sidecar::cache::policy::{Answer, storable};
 use edge_sidecar::cache::{CacheKey, CallerSecret, Entry};
 use edge_sidecar::clock::Clock;
 use edge_sidecar::config::Live;
-use edge_sidecar::dedup::extract::extract;
-use edge_sidecar::dedup::key::Scope;
+use edge_sidecar::dedup::key::{Keys, Scope};
+use edge_sidecar::dedup::{Delivery, IdSource, extract};
 use edge_sidecar::engine::{CachePlan, RuleSet, plan};
 use edge_sidecar::rules::path::Path;
 use edge_sidecar::rules::{Facts, function};
@@ -81,13 +81,16 @@ fn planning(c: &mut Criterion) {
     }
 }
 
+fn keys_in(body: &[Bytes]) -> Keys {
+    extract(&IdSource::WhatsApp, &SCOPE, &Delivery { target: "/", headers: &HeaderMap::new(), body }).expect("ids").keys
+}
+
 fn identifying(c: &mut Criterion) {
     let mut group = c.benchmark_group("identify");
     for (name, messages) in [("1 message", 1), ("1,000 messages", 1000)] {
         let body = [webhook(messages)];
         group.throughput(Throughput::Bytes(body[0].len() as u64));
-        let source = edge_sidecar::dedup::IdSource::WhatsApp;
-        group.bench_function(name, |b| b.iter(|| extract(source, &SCOPE, black_box(&body)).expect("ids")));
+        group.bench_function(name, |b| b.iter(|| keys_in(black_box(&body))));
     }
 }
 
@@ -95,7 +98,7 @@ fn claiming(c: &mut Criterion) {
     let (runtime, clock, store) = (Runtime::new().expect("a runtime"), Clock::system(), Memory::new(250_000));
     let keys = |n: u64| {
         let body = String::from_utf8_lossy(&webhook(1)).replace("BENCH", &format!("BENCH{n}-"));
-        extract(edge_sidecar::dedup::IdSource::WhatsApp, &SCOPE, &[body.into()]).expect("an id").keys
+        keys_in(&[body.into()])
     };
     let claim = |keys: &_| {
         let wish = Wish { keys, window: Duration::from_hours(24), mode: Mode::Wait, now: clock.now(), waited: None };
@@ -126,7 +129,7 @@ fn adding(_: &mut Criterion) {
     let (runtime, clock, store) = (Runtime::new().expect("a runtime"), Clock::system(), Memory::new(250_000));
     let round = |body: &[Bytes], accepts: bool| {
         let began = clock.now();
-        let keys = extract(edge_sidecar::dedup::IdSource::WhatsApp, &SCOPE, body).expect("ids").keys;
+        let keys = keys_in(body);
         let wish = Wish { keys: &keys, window: Duration::from_hours(24), mode: Mode::Wait, now: clock.now(), waited: None };
         match runtime.block_on(store.claim(&wish)) {
             Claimed::Owned(claim) if accepts => _ = claim.accept(clock.now()),

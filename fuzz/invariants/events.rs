@@ -7,7 +7,8 @@ mod spelling;
 use bytes::Bytes;
 use edge_sidecar::dedup::extract::MAX_KEYS;
 use edge_sidecar::dedup::key::Scope;
-use edge_sidecar::dedup::{Extracted, IdSource, SkipReason, extract};
+use edge_sidecar::dedup::{Delivery, Extracted, IdSource, SkipReason, extract};
+use http::HeaderMap;
 use serde::de::IgnoredAny;
 
 const SCOPE: Scope<'_> = Scope { upstream: "functions", function: "wa-webhook" };
@@ -35,7 +36,11 @@ pub fn check(body: &[u8]) {
 }
 
 fn read(body: &[u8]) -> Found {
-    extract(IdSource::WhatsApp, &SCOPE, &[Bytes::copy_from_slice(body)])
+    find(&SCOPE, &[Bytes::copy_from_slice(body)])
+}
+
+fn find(scope: &Scope<'_>, body: &[Bytes]) -> Found {
+    extract(&IdSource::WhatsApp, scope, &Delivery { target: "/wa-webhook", headers: &HeaderMap::new(), body })
 }
 
 fn bounded(found: &Found, length: usize) {
@@ -46,8 +51,8 @@ fn bounded(found: &Found, length: usize) {
 
 fn chunks_make_no_difference(found: &Found, body: &[u8], seed: usize) {
     let chunks: Vec<Bytes> = body.chunks(seed % 37 + 1).map(Bytes::copy_from_slice).collect();
-    assert_eq!(extract(IdSource::WhatsApp, &SCOPE, &chunks), *found);
-    let elsewhere = extract(IdSource::WhatsApp, &Scope { function: "other", ..SCOPE }, &chunks);
+    assert_eq!(find(&SCOPE, &chunks), *found);
+    let elsewhere = find(&Scope { function: "other", ..SCOPE }, &chunks);
     match (&elsewhere, found) {
         (Ok(elsewhere), Ok(found)) => {
             assert!(elsewhere.keys.len() == found.keys.len() && elsewhere.idless == found.idless);

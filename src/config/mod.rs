@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod characters;
 pub mod decode;
+mod dedup_rule;
 pub mod diagnostics;
 pub mod host;
 pub mod judge;

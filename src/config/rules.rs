@@ -6,12 +6,12 @@ use std::time::Duration;
 use http::Method;
 
 use super::decode::{Decoder, Fields};
+use super::dedup_rule::dedup_rule;
 use super::diagnostics::Code;
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::values;
 use crate::cache::{self, Scope, Ttl};
-use crate::dedup::{self, IdSource, WhileFirstRuns};
 use crate::engine::ruleset::SlowRule;
 use crate::engine::{Rule, RuleSet, Section};
 use crate::rules::Matcher;
@@ -19,8 +19,6 @@ use crate::upstream::health;
 
 /// Keys of the file.
 pub const KEYS: [&str; 5] = ["version", "cache", "dedup", "slow", "health"];
-/// Longest `window:`; Meta repeats a message for up to so long.
-pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// Statuses that a rule may give a lifetime (cache.md 4.1).
 const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
 /// Longest `health.window`.
@@ -69,7 +67,7 @@ fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
 }
 
 /// Name and matcher of an `include:` entry.
-fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Option<Matcher>) {
+pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Option<Matcher>) {
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     (name, fields.required(d, "match").and_then(|n| matcher(d, n)))
 }
@@ -87,11 +85,11 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope? } })
 }
 
-fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
+pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
     matcher.methods.iter().any(wanted)
 }
 
-fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
+pub(super) fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
     let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
     d.error(Code::Unreachable, span, message, "with these methods the rule can never apply");
 }
@@ -114,31 +112,6 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
         d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
     }
     Some(Ttl::ByStatus(list))
-}
-
-fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>> {
-    let fields = d.fields(node, &["name", "match", "id", "window", "while_first_runs", "wait_timeout"])?;
-    let (name, matcher) = head(d, fields);
-    let id = fields.required(d, "id").and_then(|n| id(d, n));
-    let default = dedup::Settings::default();
-    let window = fields.or(d, "window", default.window, values::duration_in(Duration::from_millis(1), MAX_WINDOW));
-    let words = [("wait", WhileFirstRuns::Wait), ("forward", WhileFirstRuns::Forward)];
-    let while_first_runs = fields.get("while_first_runs").map_or(Some(default.while_first_runs), |n| d.word(n, &words));
-    let wait_timeout = fields.or(d, "wait_timeout", default.wait_timeout, values::positive);
-    let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m != Method::GET && m != Method::HEAD) {
-        methods_error(d, node, "requests with GET and HEAD are not deduplicated");
-    }
-    let settings = dedup::Settings { id: id?, window, while_first_runs: while_first_runs?, wait_timeout };
-    Some(Rule { name: name?.into(), matcher, settings })
-}
-
-fn id(d: &mut Decoder, node: &Node) -> Option<IdSource> {
-    if matches!(node.kind, Kind::Mapping(_) | Kind::Sequence(_)) {
-        d.error(Code::Unsupported, node.span, "only the preset `whatsapp` is supported yet", "write `id: whatsapp`");
-        return None;
-    }
-    d.word(node, &[("whatsapp", IdSource::WhatsApp)])
 }
 
 fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {

@@ -8,6 +8,7 @@ use http::{HeaderName, Method, Uri};
 
 use super::diagnostics::Code;
 use super::sidecar::{Network, Server};
+use crate::dedup::source::JsonPath;
 use crate::rules::Pattern;
 
 /// Longest duration taken anywhere: sums with the clock stay far from overflow.
@@ -223,6 +224,15 @@ pub fn method(text: &str) -> Result<Method, Fault> {
 /// Characters that no field has (RFC 9110 5.1).
 pub fn header(text: &str) -> Result<HeaderName, Fault> {
     text.parse().or_else(|_| fault(Code::BadHeader, format!("`{}` is not a header name", text.escape_debug()), "such as `x-tenant`"))
+}
+
+/// A way to an id in a JSON body.
+///
+/// # Errors
+/// Not `a.b[].c`.
+pub fn json_path(text: &str) -> Result<JsonPath, Fault> {
+    let help = "names with dots between, `[]` for each element of a list, such as `entry[].changes[].value.messages[].id`";
+    text.parse().or_else(|why| fault(Code::BadValue, format!("`{}` is not a path: {why}", text.escape_debug()), help))
 }
 
 /// An address with its port.

@@ -1,16 +1,18 @@
-//! PURE deduplication of webhook events: which events a body carries ([`mod@extract`]), the key of each ([`key`]) and what a
-//! repeat of one means ([`protocol`]) and why it came ([`repeats`]). Nothing here knows the clock, a store or a connection.
+//! PURE deduplication of webhook events: which events a body carries ([`mod@extract`], as a rule's [`source`] says), the key of each
+//! ([`key`]), what a repeat of one means ([`protocol`]) and why it came ([`repeats`]). Nothing here knows the clock, a store or a connection.
 
 pub mod extract;
 pub mod key;
 pub mod protocol;
 pub mod repeats;
+pub mod source;
 
 use std::time::Duration;
 
-pub use extract::{Extracted, extract};
+pub use extract::{Delivery, Extracted, extract};
 pub use key::{BareId, EventKey};
 pub use repeats::{Cause, Repeats};
+pub use source::{DuplicateResponse, IdSource};
 
 /// Settings of one `dedup:` rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub while_first_runs: WhileFirstRuns,
     /// How long such a copy waits before it is answered 503 with `Retry-After`, never 200.
     pub wait_timeout: Duration,
+    /// What a duplicate is answered with.
+    pub duplicate_response: DuplicateResponse,
 }
 
 impl Default for Settings {
@@ -32,15 +36,9 @@ impl Default for Settings {
             window: Duration::from_secs(30),
             while_first_runs: WhileFirstRuns::Wait,
             wait_timeout: Duration::from_secs(4),
+            duplicate_response: DuplicateResponse::default(),
         }
     }
-}
-
-/// Where the ids of a request's events are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdSource {
-    /// `whatsapp`: the WhatsApp Cloud API's messages, statuses, calls and echoes.
-    WhatsApp,
 }
 
 /// `while_first_runs:` of a rule.
@@ -57,7 +55,7 @@ pub enum WhileFirstRuns {
 pub enum SkipReason {
     /// Nothing in the body has an id.
     NoId,
-    /// The body is not JSON of the expected shape.
+    /// The body is not of the expected form: not JSON, not a URL-encoded form.
     Unparsable,
     /// The body has a `Content-Encoding`; it is never decoded.
     Encoded,

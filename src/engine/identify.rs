@@ -1,10 +1,8 @@
-//! `identify`: the events in a body that a deduplication rule claimed.
+//! `identify`: the events in a delivery that a deduplication rule claimed.
 
-use bytes::Bytes;
+use crate::dedup::{self, Delivery, SkipReason, key::Keys, key::Scope};
 
-use crate::dedup::{self, SkipReason, key::Keys, key::Scope};
-
-/// What a body holds.
+/// What a delivery holds.
 #[derive(Clone, Debug)]
 pub enum Identified {
     /// Events with keys.
@@ -18,11 +16,11 @@ pub enum Identified {
     Skip(SkipReason),
 }
 
-/// Finds the events of a body. The scope is upstream and function, not the rule: one webhook fanned out to two functions
+/// Finds the events of a delivery. The scope is upstream and function, not the rule: one webhook fanned out to two functions
 /// is two events, and a renamed rule keeps what it knows.
 #[must_use]
-pub fn identify(settings: &dedup::Settings, upstream: &str, function: &str, body: &[Bytes]) -> Identified {
-    match dedup::extract(settings.id, &Scope { upstream, function }, body) {
+pub fn identify(settings: &dedup::Settings, upstream: &str, function: &str, delivery: &Delivery<'_>) -> Identified {
+    match dedup::extract(&settings.id, &Scope { upstream, function }, delivery) {
         Ok(found) if found.keys.is_empty() => Identified::Skip(SkipReason::NoId),
         Ok(found) => Identified::Events { keys: found.keys, idless: found.idless },
         Err(reason) => Identified::Skip(reason),

@@ -13,9 +13,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use tokio::time::timeout;
 
-use super::ctx::{Ctx, DedupMark, Marks};
+use super::ctx::{Ctx, Marks};
 use super::heads;
 use super::refusal::{Refusal, classify};
+use crate::dedup::DuplicateResponse;
 use crate::flow::Cause;
 use crate::telemetry::record::Source;
 
@@ -97,15 +98,30 @@ pub fn close_while_draining(session: &mut Session, marks: &Marks) {
 ///
 /// # Errors
 /// The caller has left.
-pub async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes, retry_after: Option<u32>) -> Result<bool> {
-    let mut head = own_head(status, &body, retry_after)?;
-    heads::mark(&mut head, marks)?;
-    if marks.dedup.is_some_and(|d| matches!(d, DedupMark::Duplicate | DedupMark::Joined)) {
-        head.insert_header("X-Duplicate", "true")?;
+async fn json(session: &mut Session, marks: &Marks, status: u16, body: Bytes, retry_after: Option<u32>) -> Result<bool> {
+    let head = own_head(status, &body, retry_after)?;
+    whole(session, marks, head, body).await
+}
+
+/// Answers a duplicate, as its rule says.
+///
+/// # Errors
+/// The caller has left.
+pub async fn duplicate(session: &mut Session, marks: &Marks, response: &DuplicateResponse) -> Result<bool> {
+    let mut head = ResponseHeader::build(response.status, Some(8))?;
+    head.insert_header(CONTENT_TYPE, response.content_type.as_str())?;
+    if head.status != http::StatusCode::NO_CONTENT {
+        head.insert_header(CONTENT_LENGTH, response.body.len())?; // RFC 9110 8.6: never with 204
     }
-    let whole = session.req_header().method != http::Method::HEAD;
+    head.insert_header("X-Duplicate", "true")?;
+    whole(session, marks, head, response.body.clone()).await
+}
+
+async fn whole(session: &mut Session, marks: &Marks, mut head: ResponseHeader, body: Bytes) -> Result<bool> {
+    heads::mark(&mut head, marks)?;
+    let body = (session.req_header().method != http::Method::HEAD && !body.is_empty()).then_some(body);
     write_head(session, marks, head.into()).await?;
-    session.write_response_body(whole.then_some(body), true).await?;
+    session.write_response_body(body, true).await?;
     Ok(true)
 }
 

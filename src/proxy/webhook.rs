@@ -15,7 +15,7 @@ use super::heads::{self, Length, Purpose};
 use super::refusal::Refusal;
 use super::respond;
 use super::service::Edge;
-use crate::dedup::{self, SkipReason};
+use crate::dedup::{self, Delivery, SkipReason};
 use crate::engine::{Identified, Rule, identify};
 use crate::flow::Upstream;
 use crate::flow::budget::Share;
@@ -23,9 +23,6 @@ use crate::flow::send::{End, Sent, relay, send};
 use crate::flow::webhook::{Admission, Admitted, admit};
 use crate::store::claims::Claim;
 use crate::telemetry::record::{DedupResult, Outcome, Source};
-
-/// The answer to a duplicate: the contract of the platform's own code.
-const DUPLICATE: &[u8] = br#"{"success":true,"duplicate":true}"#;
 
 /// Answers a webhook. `Ok(false)`: nothing was read, Pingora streams it.
 ///
@@ -46,7 +43,10 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc
         Body::Refused(refusal) => return respond::refuse(session, ctx, refusal).await,
     };
     ctx.story.bytes_in = body.iter().map(|b| b.len() as u64).sum();
-    let claim = match identify(&rule.settings, &edge.way.name, &ctx.line.function, &body) {
+    let head = session.req_header();
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let delivery = Delivery { target, headers: &head.headers, body: &body };
+    let claim = match identify(&rule.settings, &edge.way.name, &ctx.line.function, &delivery) {
         Identified::Skip(reason) => {
             skip(ctx, reason);
             None
@@ -61,7 +61,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc
                     Some(claim)
                 }
                 Err(Some(refusal)) => return respond::refuse(session, ctx, refusal).await,
-                Err(None) => return respond::json(session, &ctx.marks, 200, Bytes::from_static(DUPLICATE), None).await,
+                Err(None) => return respond::duplicate(session, &ctx.marks, &rule.settings.duplicate_response).await,
             }
         }
     };

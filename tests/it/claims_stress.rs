@@ -40,8 +40,8 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-fn claim(store: &Memory, keys: &Keys, now: Instant, waited: Option<&Waited>) -> Claimed {
-    now_or_never(store.claim(&Wish { keys, window: WINDOW, mode: Mode::Wait, now, waited })).expect("memory answers at once")
+fn claim(store: &Memory, keys: &Keys, now: Instant, brought: Option<&Waited>) -> Claimed {
+    now_or_never(store.claim(&Wish { keys, window: WINDOW, mode: Mode::Wait, now, waited: brought })).expect("memory answers at once")
 }
 
 /// What an actor of the interleavings does with its claim.
@@ -120,8 +120,8 @@ fn interleave(bodies: &[Keys; 3], scripts: &[(usize, End); 3], order: &[usize]) 
 }
 
 /// One decision of the store, against what was accepted so far.
-fn decide(store: &Memory, keys: &Keys, now: Instant, waited: Option<&Waited>, all_accepted: bool) -> Actor {
-    match claim(store, keys, now, waited) {
+fn decide(store: &Memory, keys: &Keys, now: Instant, brought: Option<&Waited>, all_accepted: bool) -> Actor {
+    match claim(store, keys, now, brought) {
         Claimed::Owned(claim) => {
             assert!(!all_accepted, "forwarded though all of it was accepted");
             Actor::Owning(claim)
@@ -175,14 +175,14 @@ impl Ring {
     fn webhook(&self, runtime: &tokio::runtime::Runtime, dice: &mut StdRng, token: u64) {
         let body = dice.random_range(0..self.bodies.len());
         let mode = if self.mixed { [Mode::Wait, Mode::Forward, Mode::Always][dice.random_range(0..3)] } else { Mode::Wait };
-        let mut waited = None;
+        let mut brought = None;
         let claim = loop {
-            let wish = Wish { keys: &self.keys[body], window: SHORT, mode, now: self.now(), waited: waited.as_ref() };
+            let wish = Wish { keys: &self.keys[body], window: SHORT, mode, now: self.now(), waited: brought.as_ref() };
             match now_or_never(self.store.claim(&wish)).expect("memory answers at once") {
                 Claimed::Owned(claim) => break claim,
                 Claimed::InFlight(waiter) => {
-                    drop(waited.take()); // as admission does: no turn is held while it waits again
-                    waited = Some(runtime.block_on(waiter.wait()));
+                    drop(brought.take()); // as admission does: no turn is held while it waits again
+                    brought = Some(runtime.block_on(waiter.wait()));
                 }
                 Claimed::Duplicate { .. } => {
                     let known = self.bodies[body].iter().all(|n| self.taken[*n].load(SeqCst));

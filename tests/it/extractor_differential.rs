@@ -10,8 +10,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use edge_sidecar::dedup::{EventKey, Settings};
+use edge_sidecar::dedup::{Delivery, EventKey, Settings};
 use edge_sidecar::engine::{Identified, identify};
+use http::HeaderMap;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -45,7 +46,8 @@ fn found_by_deno(bodies: &[Vec<u8>]) -> Vec<Option<Found>> {
 
 /// The extractor's keys, and whether something has none.
 fn extracted(body: &[u8]) -> Option<(Vec<EventKey>, bool)> {
-    match identify(&Settings::default(), "functions", "wa-webhook-core", &[Bytes::copy_from_slice(body)]) {
+    let delivery = Delivery { target: "/wa-webhook-core", headers: &HeaderMap::new(), body: &[Bytes::copy_from_slice(body)] };
+    match identify(&Settings::default(), "functions", "wa-webhook-core", &delivery) {
         Identified::Events { keys, idless } => Some((keys.iter().copied().collect(), idless)),
         Identified::Skip(_) => None,
     }

@@ -29,6 +29,8 @@ mod reload;
 mod reload_requests;
 mod repeats;
 mod security;
+mod senders;
+mod senders_json;
 mod signals;
 mod signals_log;
 mod signals_scrape;

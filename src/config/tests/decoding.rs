@@ -45,7 +45,7 @@ fn values_are_taken_over() {
     let dedup = &rules.dedup.include[0].settings;
     assert_eq!(
         (dedup.window, dedup.while_first_runs, dedup.wait_timeout),
-        (super::super::rules::MAX_WINDOW, WhileFirstRuns::Forward, Duration::from_secs(90))
+        (super::super::dedup_rule::MAX_WINDOW, WhileFirstRuns::Forward, Duration::from_secs(90))
     );
     assert_eq!(rules.slow.iter().map(|s| s.after.as_secs()).collect::<Vec<_>>(), [10, 1]);
     assert!((rules.health.error_rate.degraded.expect("given") - 0.01).abs() < 1e-9);
@@ -98,7 +98,7 @@ fn what_is_missing_or_out_of_place_is_named() {
         (rule("cache", "just-a-name"), vec!["wrong-type 4:7"]),
         (rule("dedup", "{ name: a, match: \"/a\" }"), vec!["missing-key 4:7"]),
         (rule("dedup", "{ name: a, match: \"/a\", id: whatsapp, window: 0s }"), vec!["out-of-range 4:53"]),
-        (rule("dedup", "{ name: a, match: \"/a\", id: [whatsapp] }"), vec!["unsupported 4:35"]),
+        (rule("dedup", "{ name: a, match: \"/a\", id: [] }"), vec!["empty-value 4:35"]),
         (rule("dedup", "{ name: a, match: { path: \"/a\", query: a=b }, id: whatsapp }"), vec!["bad-value 4:46"]),
         (rule("cache", "{ name: a, match: \"/a\\nb\", ttl: 1s }"), vec!["bad-value 4:25"]),
         (rule("cache", "{ name: \"a\u{A0}\", match: \"/a\", ttl: 1s }"), vec!["bad-name 4:15"]),
@@ -119,4 +119,28 @@ fn a_name_is_used_once_in_the_whole_file() {
     let text = "version: 1\ncache:\n  exclude: [{ name: a, match: \"/x\" }]\n  include: [{ name: b, match: \"/y\", ttl: 1s }]\n\
                 dedup:\n  exclude: [{ name: b, match: \"/x\" }]\n  include: [{ name: a, match: \"/y\", id: whatsapp }]\n";
     assert_eq!(problems(text), ["duplicate 6:21", "duplicate 7:21"]);
+}
+
+#[test]
+fn ids_are_presets_places_or_lists_and_presets_bring_their_answer() {
+    use crate::dedup::source::{Preset, Step};
+    use crate::dedup::{IdSource, source::Place};
+    let settings = |rest: &str| {
+        let rules = good(&format!("version: 1\ndedup: {{ include: [{{ name: b, match: {{ method: POST }}, {rest} }}] }}\n"));
+        rules.dedup.include[0].settings.clone()
+    };
+    for preset in Preset::ALL {
+        let settings = settings(&format!("id: {}", preset.as_str()));
+        assert_eq!((settings.id, settings.duplicate_response), (preset.source(), preset.duplicate_response()), "{preset:?}");
+    }
+    let IdSource::FirstOf(sources) = settings("id: [{ json: \"a[].id\", with: [kind] }, { header: X-Event }, slack]").id else {
+        panic!("a list");
+    };
+    let place = |at: usize| if let IdSource::Field(field) = &sources[at] { Some(field.place.clone()) } else { None };
+    let Some(Place::Json { path, with }) = place(0) else { panic!("a path") };
+    assert_eq!((path.steps().len(), path.steps().last(), with), (3, Some(&Step::Member("id".into())), vec!["kind".to_owned()]));
+    assert_eq!(place(1), Some(Place::Header("x-event".parse().expect("a name"))));
+    let response = settings("id: [{ form: a }, twilio], duplicate_response: { status: 299 }").duplicate_response;
+    assert_eq!((response.status, response.content_type.as_str(), &*response.body), (299, "text/xml", &b"<Response/>"[..]));
+    assert_eq!(settings("id: stripe, duplicate_response: { body: \"\" }").duplicate_response.body.len(), 0);
 }

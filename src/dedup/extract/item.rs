@@ -8,7 +8,7 @@ use crate::dedup::SkipReason;
 use crate::dedup::key::{EventKey, KeyHasher};
 
 /// A longer text is no id of this sender's, and nothing is hashed for it.
-const MAX_PART: usize = 512;
+pub const MAX_PART: usize = 512;
 
 /// The kinds of items that have an id.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl<'a> Part<'a> {
     }
 
     /// Adds the part as the id of a key; false if it is none.
-    fn add_id(&self, hasher: &mut KeyHasher) -> bool {
+    pub fn add_id(&self, hasher: &mut KeyHasher) -> bool {
         let id = match self {
             Self::Text(text) => text.decode(),
             Self::Digits(digits) => Cow::Borrowed(*digits),
