@@ -19,15 +19,16 @@ use tokio::sync::Notify;
 use crate::admin::{self, AdminState, Door, Ready, Token, Traced, TracedEvent, TracedStep};
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
-use crate::config::budget::LARGE_HEADS;
-use crate::config::{Live, Sidecar};
+use crate::config::{Live, Sidecar, budget};
 use crate::flow::Running;
 use crate::flow::budget::Budget;
 use crate::proxy::background::{Admin, Contact, Sweeper};
 use crate::proxy::drain::{Drain, Source, Work};
 use crate::proxy::gate::Gate;
 use crate::proxy::guard::{self, Guard};
+use crate::proxy::room::Room;
 use crate::proxy::service::Edge;
+use crate::proxy::stalls::Stalls;
 use crate::proxy::way::Way;
 use crate::proxy::{Functions, Shared, files};
 use crate::store::flights::Flights;
@@ -36,6 +37,7 @@ use crate::store::memory::Memory;
 use crate::store::memory::lookback::Life;
 use crate::store::responses::Responses;
 use crate::telemetry::log::AccessLog;
+use crate::telemetry::record::ShedReason;
 use crate::telemetry::{Metrics, readings, report};
 
 /// What a sidecar is built of.
@@ -88,13 +90,23 @@ impl App {
             let metrics = Arc::clone(&metrics);
             live.subscribe(move |snapshot| metrics.prepare(&snapshot.rules));
         }
+        let room = Arc::new(Room {
+            budget: budget::free(&sidecar),
+            responses: Arc::clone(&responses),
+            bodies: bodies.clone(),
+            running: Running::default(),
+        });
+        let stalls = {
+            let (room, metrics) = (Arc::clone(&room), Arc::clone(&metrics));
+            Stalls::new(move || room.left(), move || metrics.shed(ShedReason::SlowReader))
+        };
         let shared = Arc::new(Shared {
             secret: CallerSecret::new(rand::random()),
             limits: sidecar.limits,
             memory: sidecar.memory,
             trusted_proxies: sidecar.trusted_proxies.clone(),
             flights,
-            running: Running::default(),
+            running: room.running.clone(),
             functions: Functions::default(),
             draining: Arc::default(),
             metrics: Arc::clone(&metrics),
@@ -103,7 +115,9 @@ impl App {
             claims,
             responses,
             bodies,
-            heads: Budget::new(LARGE_HEADS),
+            heads: Budget::new(budget::LARGE_HEADS),
+            room,
+            stalls,
         });
         let work = Arc::new(Work { shared, ways, commanded: Notify::new() });
         let server = serve(&sidecar, &work)?;

@@ -10,7 +10,7 @@ const BASE: u64 = 18 << 20;
 /// One connection of a caller, idle or with a head under way (measured: 18 KiB).
 const CONNECTION: u64 = 19 << 10;
 /// One request at work, besides its connection: head and buffers on both sides, the function's connection (measured: 26 KiB).
-const REQUEST: u64 = 27 << 10;
+pub const REQUEST: u64 = 27 << 10;
 /// What heads may take, all together, beyond the 4 KiB that each has from the start.
 pub const LARGE_HEADS: u64 = 4 << 20;
 
@@ -46,6 +46,13 @@ pub fn messages(entries: u64) -> u64 {
     let places = entries.saturating_mul(2).saturating_add(16).checked_next_power_of_two().unwrap_or(u64::MAX);
     let steps = (entries / 4).clamp(1 << 10, 1 << 16);
     [entries.saturating_mul(29), places.saturating_mul(5), steps * 52, 4 << 10].into_iter().fold(0, u64::saturating_add)
+}
+
+/// What is left of the budget beside the parts that count as taken at all times: all but stored answers, bodies and requests.
+#[must_use]
+pub fn free(sidecar: &Sidecar) -> u64 {
+    let [program, _, _, messages, connections, _, heads] = parts(sidecar).map(|part| part.bytes);
+    [program, messages, connections, heads].into_iter().fold(sidecar.memory.budget, u64::saturating_sub)
 }
 
 /// The whole sum, in bytes.

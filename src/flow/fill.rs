@@ -24,7 +24,7 @@ use crate::telemetry::record::Exchanged;
 /// How long a key whose answer was not to be shared is fetched by each caller alone.
 const PASS_TIME: Duration = Duration::from_secs(10);
 /// Bytes on their way to a caller of an answer that is not gathered.
-const WINDOW: usize = 256 << 10;
+const WINDOW: usize = 128 << 10;
 
 /// Where fetched answers go.
 #[derive(Clone)]

@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::caller::Caller;
 use super::framing::{self, Fine, Head};
 use super::gate::Gate;
 use super::ids;
@@ -74,11 +75,12 @@ enum End {
 
 #[async_trait]
 impl ServerApp for Guard {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let Some(_place) = self.gate.enter().await else {
             self.shared.metrics.shed(ShedReason::Connections);
             return None;
         };
+        let mut stream = Caller::watch(stream, Arc::clone(&self.shared));
         loop {
             match self.head(&mut stream).await {
                 Continue(Admitted { bytes, head, share: _share }) => {

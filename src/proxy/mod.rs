@@ -4,6 +4,7 @@
 pub mod background;
 pub mod body;
 pub mod cached;
+pub mod caller;
 pub mod client;
 pub mod ctx;
 pub mod drain;
@@ -18,7 +19,9 @@ pub mod ids;
 pub mod pass;
 pub mod refusal;
 pub mod respond;
+pub mod room;
 pub mod service;
+pub mod stalls;
 pub mod tunnel;
 pub mod upgrade;
 pub mod way;
@@ -39,6 +42,8 @@ use crate::store::flights::Flights;
 use crate::store::memory;
 use crate::store::responses::Responses;
 use crate::telemetry::Metrics;
+use room::Room;
+use stalls::Stalls;
 
 /// What all listeners share.
 pub struct Shared {
@@ -58,6 +63,10 @@ pub struct Shared {
     pub bodies: Budget,
     /// Bytes of large heads in memory.
     pub heads: Budget,
+    /// What is left of all memory.
+    pub room: Arc<Room>,
+    /// Callers that do not take what was written to them.
+    pub stalls: Arc<Stalls>,
     /// Key of the callers' hashes, new with each process.
     pub secret: CallerSecret,
     /// Limits.

@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 
+use super::caller::Caller;
 use super::client::Client;
 use super::ctx::Ctx;
 use super::exchange::Call;
@@ -66,7 +67,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result
 fn take(session: &mut Session) -> Option<Stream> {
     let closed = ServerSession::new_http1(Box::new(tokio::io::duplex(1).0));
     match std::mem::replace(&mut *session.downstream_session, closed) {
-        ServerSession::H1(session) => Some(session.into_inner()),
+        ServerSession::H1(session) => Caller::release(session.into_inner()),
         _ => None,
     }
 }

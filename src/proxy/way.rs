@@ -1,6 +1,6 @@
 //! The way to one upstream: its peer, its connection slots and the exact numbers of its pool, shared by pass-through and exchange.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,11 @@ use crate::clock::Clock;
 use crate::config::sidecar;
 use crate::flow::Running;
 use crate::upstream::pool::Counters;
+
+/// The receive buffer of a connection to a function nearby. It sets the size of the pieces that Pingora holds, ten of them for each answer
+/// that is not taken at once: 64 KiB each if it is left to the kernel, 37 KiB with this. (Measured: 500 long answers at once take 108 MiB
+/// instead of 210; an answer of 100 KB costs 13 % more CPU, one of 16 KB nothing.) Far away it would slow down what it bounds.
+const PIECES: usize = 48 << 10;
 
 /// One upstream, ready to be called.
 pub struct Way {
@@ -94,6 +99,7 @@ impl Way {
         options.read_timeout = Some(self.config.first_byte);
         options.write_timeout = Some(self.config.between_bytes);
         options.idle_timeout = Some(self.config.idle_timeout);
+        options.tcp_recv_buf = (!server.tls && is_near(address.ip())).then_some(PIECES);
         options.tracer = Some(Tracer(Box::new(Trace(Arc::clone(&self.counters)))));
         self.peer.store(Some(Arc::new(peer)));
     }
@@ -155,4 +161,12 @@ impl Tracing for Trace {
 fn authority(server: &sidecar::Server) -> String {
     let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
     if server.port == 443 { host } else { format!("{host}:{}", server.port) }
+}
+
+/// In this pod, on this machine, or in this network: no window of bytes under way is needed to fill the line.
+const fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    }
 }

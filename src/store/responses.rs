@@ -202,7 +202,13 @@ impl Responses {
         let books = self.books();
         let entries = books.rules.values().map(|usage| usage.entries).sum();
         let evicted = Evicted::ALL.map(|reason| (reason, books.evicted[reason as usize]));
-        Totals { bytes: self.slots.weight(), capacity: self.capacity, entries, evicted }
+        Totals { bytes: self.bytes(), capacity: self.capacity, entries, evicted }
+    }
+
+    /// Bytes taken now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.slots.weight()
     }
 
     /// Replaces the slot of a key by what `make` makes of it; an empty one is removed.

@@ -111,6 +111,9 @@ words! {
         Waiters = "waiters",
         /// `limits.connections`: a newcomer turned away, or an idle connection that made room for one. There is no request to record.
         Connections = "connections",
+        /// `memory.budget`: an answer broken off because its caller took nothing of it for longest, and others needed the room. Counted
+        /// beside the request's outcome.
+        SlowReader = "slow_reader",
     }
 }
 

@@ -23,6 +23,7 @@ mod ids;
 mod layering;
 mod life;
 mod memory;
+mod memory_stuck;
 mod pass;
 mod protocol_model;
 mod reload;

@@ -9,12 +9,12 @@ use crate::support::command::{Process, output};
 use crate::support::origin::{Gate, Origin, Reply};
 
 /// What the platform gives a container, and what the defaults must stay below.
-const CONTAINER: u64 = 128 << 20;
+pub const CONTAINER: u64 = 128 << 20;
 const CROWD: usize = 64;
 const LARGE: usize = 3_000_000;
 
 /// The most memory that the process ever had, in bytes.
-fn peak(process: &Process) -> u64 {
+pub fn peak(process: &Process) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", process.child.id())).expect("it runs");
     let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("the kernel tells");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
