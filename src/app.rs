@@ -109,6 +109,7 @@ impl App {
             running: room.running.clone(),
             functions: Functions::default(),
             draining: Arc::default(),
+            shut: AtomicBool::default(),
             metrics: Arc::clone(&metrics),
             clock,
             live,

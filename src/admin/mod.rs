@@ -22,6 +22,7 @@ mod health;
 mod host;
 mod metrics;
 mod negotiate;
+pub mod serve;
 #[cfg(test)]
 mod tests;
 

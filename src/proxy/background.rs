@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Shared;
 use super::way::Way;
+use crate::admin::serve::serve;
 use crate::cache::policy::{self, Freshness};
 use crate::engine::RuleSet;
 
@@ -34,9 +35,9 @@ impl BackgroundService for Admin {
     async fn start(&self, stop: ShutdownWatch) {
         let address = self.address.try_clone().and_then(TcpListener::from_std).expect("a bound, non-blocking listener");
         let socket = self.socket.try_clone().and_then(UnixListener::from_std).expect("a bound, non-blocking listener");
-        let open = axum::serve(address, self.open.clone()).with_graceful_shutdown(stopped(stop.clone()));
-        let trusted = axum::serve(socket, self.trusted.clone()).with_graceful_shutdown(stopped(stop));
-        let _ = tokio::join!(open, trusted);
+        let open = serve(address, self.open.clone(), stopped(stop.clone()));
+        let trusted = serve(socket, self.trusted.clone(), stopped(stop));
+        tokio::join!(open, trusted);
     }
 }
 

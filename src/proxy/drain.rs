@@ -112,6 +112,7 @@ impl Drain {
         self.work.shared.draining.store(true, Relaxed);
         tracing::info!(event = "drain", running = self.work.running(), announce_ms = announce.as_millis(), "draining");
         sleep(announce).await;
+        self.work.shared.shut.store(true, Relaxed);
         let deadline = Instant::now() + self.settings.timeout;
         while self.work.running() > 0 && Instant::now() < deadline {
             sleep(LOOK_EVERY).await;

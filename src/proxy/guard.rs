@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -76,6 +77,9 @@ enum End {
 #[async_trait]
 impl ServerApp for Guard {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if self.shared.shut.load(Relaxed) {
+            return None;
+        }
         let Some(_place) = self.gate.enter().await else {
             self.shared.metrics.shed(ShedReason::Connections);
             return None;

@@ -81,6 +81,8 @@ pub struct Shared {
     pub functions: Functions,
     /// Set once the clean end has begun.
     pub draining: Arc<AtomicBool>,
+    /// Set once it has been announced: newcomers are turned away, or what runs would never end.
+    pub shut: AtomicBool,
 }
 
 impl Shared {

@@ -3,6 +3,8 @@
 
 use std::process::Output;
 
+use edge_sidecar::admin::serve::CONNECTIONS;
+
 use crate::support::client::{Connection, get, post, request, send, through_socket};
 use crate::support::command::{Process, command};
 use crate::support::origin::{Origin, Reply};
@@ -187,4 +189,24 @@ async fn a_command_that_nobody_answers_or_that_may_not_says_why() {
         assert!(said.contains(part) && output.stdout.is_empty(), "{words}: {said}");
     }
     assert_eq!(send(admin, &get("/readyz").header("connection", "close")).await.status, 200, "nothing has begun to drain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_takes_few_connections_and_gives_none_much_time() {
+    let origin = origin().await;
+    let sidecar = in_front_of(&origin.url()).start().await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = Connection::open(sidecar.admin).await;
+        connection.write_raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").await;
+        silent.push(connection);
+    }
+    // accepted in order, so the others have their places
+    assert!(Connection::open(sidecar.admin).await.is_closed().await, "no place");
+    assert_eq!(through_socket(&sidecar.socket, &get("/livez")).await.status, 200, "the other door has its own");
+    assert_eq!(sidecar.get("/plain").await.status, 200);
+    for mut connection in silent {
+        assert!(connection.is_closed().await, "its head did not come in time");
+    }
+    assert_eq!(send(sidecar.admin, &get("/livez").header("connection", "close")).await.status, 200);
 }

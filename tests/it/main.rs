@@ -15,6 +15,7 @@ mod command;
 mod corpora;
 mod doors;
 mod drain;
+mod drain_load;
 mod extractor_differential;
 mod faults;
 mod functions;

@@ -154,9 +154,14 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap_or_else(|e| panic!("connect to {address}: {e}"));
-        stream.set_nodelay(true).expect("a socket option");
-        Self { stream: BufReader::new(stream), buffer: Buffer::default() }
+        Self::try_open(address).await.unwrap_or_else(|e| panic!("connect to {address}: {e}"))
+    }
+
+    /// Connects, unless it is refused.
+    pub async fn try_open(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream), buffer: Buffer::default() })
     }
 
     /// Writes a request without reading the answer.
