@@ -24,6 +24,17 @@ pub enum Body {
     Refused(Refusal),
 }
 
+/// The next piece; `None` at the proper end. Where a chunk's last line break comes by itself, Pingora's reader tells of a piece without
+/// bytes, which written on would be the last chunk: the body would be cut and look whole.
+async fn next(session: &mut Session) -> Result<Option<Bytes>> {
+    loop {
+        let piece = session.read_request_body().await.map_err(pingora::Error::into_down)?;
+        if piece.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+            return Ok(piece);
+        }
+    }
+}
+
 /// Reads the body. One without a length takes room as it comes.
 ///
 /// # Errors
@@ -48,7 +59,7 @@ async fn collect(session: &mut Session, limit: u64, mut share: Share, reserved: 
         session.set_close_on_response_before_downstream_finish(true);
     }
     let (mut chunks, mut total) = (Vec::new(), 0);
-    while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
+    while let Some(chunk) = next(session).await? {
         total += chunk.len() as u64;
         if total > limit {
             return Ok(Body::Refused(Refusal::BodyTooLarge));
@@ -68,7 +79,7 @@ async fn collect(session: &mut Session, limit: u64, mut share: Share, reserved: 
 /// The caller left; `Ok(Some(_))`: the body breaks a limit. In both cases `to` is closed without the end of the body.
 pub async fn pump(session: &mut Session, mut left: u64, time: Duration, to: mpsc::Sender<Option<Bytes>>) -> Result<Option<Refusal>> {
     let hand_on = async {
-        while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
+        while let Some(chunk) = next(session).await? {
             let Some(rest) = left.checked_sub(chunk.len() as u64) else { return Ok(Some(Refusal::BodyTooLarge)) };
             left = rest;
             if to.send(Some(chunk)).await.is_err() {

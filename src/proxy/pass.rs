@@ -16,6 +16,7 @@ use super::ctx::Ctx;
 use super::heads::{self, Purpose};
 use super::respond;
 use super::service::Edge;
+use super::way;
 use crate::flow::Cause;
 use crate::telemetry::record::Exchanged;
 
@@ -41,7 +42,9 @@ pub async fn peer(edge: &Edge, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     ctx.pass.attempts += 1;
     ctx.pass.began.get_or_insert_with(|| way.clock.now());
     ctx.pass.peer = Some(Arc::clone(&peer));
-    Ok(Box::new((*peer).clone()))
+    let mut peer = (*peer).clone();
+    way::shrink(&mut peer, edge.shared.room.is_short());
+    Ok(Box::new(peer))
 }
 
 /// Decides whether a connection that did not come about is tried again: nothing was sent, so any method may be.

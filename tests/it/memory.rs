@@ -50,7 +50,15 @@ async fn crowd(request: impl Fn(Vec<u8>) -> Request) -> BTreeMap<String, usize> 
     arrived.sort_unstable();
     assert_eq!(arrived.len(), CROWD);
     for (n, body) in arrived.iter().enumerate() {
-        assert!(*body == webhook(n), "the body of {n} is not whole, or came twice");
+        let sent = webhook(n);
+        let same = body.iter().zip(&sent).take_while(|(a, b)| a == b).count();
+        let there = String::from_utf8_lossy(&body[same.min(body.len())..(same + 64).min(body.len())]).into_owned();
+        assert!(
+            *body == sent,
+            "the body of {n} is not whole, or came twice: {} of {}, the first {same} equal, then {there}",
+            body.len(),
+            sent.len()
+        );
     }
     let skipped = marks.get("SKIPPED; reason=body_budget").copied().unwrap_or_default();
     let text = send(process.admin, &get("/metrics?format=prometheus").header("connection", "close")).await.text();
