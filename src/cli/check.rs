@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::config::diagnostics::{Code, Problem, Span, render};
-use crate::config::{FileKind, Host, Overrides, Sidecar, budget, judge_rules, judge_sidecar};
+use crate::config::{FileKind, Host, Overrides, Secrets, Sidecar, budget, judge_rules_with, judge_sidecar};
 use crate::engine::RuleSet;
 
 /// How the result is printed.
@@ -71,7 +71,7 @@ fn examine(file: &Path, host: &Host, colour: bool) -> Report {
     };
     match FileKind::of(&bytes, file) {
         FileKind::Rules => {
-            let judgement = judge_rules(&bytes);
+            let judgement = judge_rules_with(&bytes, Secrets::Wished);
             let rendered = judgement.render(&name, colour);
             let (summary, details) = judgement.value.as_ref().map(about_rules).unwrap_or_default();
             Report { kind: FileKind::Rules, problems: judgement.problems, rendered, summary, details }

@@ -3,12 +3,15 @@
 use super::diagnostics::{Code, Problem, Span};
 use super::spanned::{Key, Kind, Node};
 use super::values::{Fault, suggestion};
+use super::verify_rule::Secrets;
 
 /// Collects problems on the way.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// What was found so far.
     pub problems: Vec<Problem>,
+    /// What becomes of secrets.
+    pub secrets: Secrets,
 }
 
 /// The entries of one mapping whose keys are all known.

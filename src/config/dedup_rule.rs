@@ -10,13 +10,14 @@ use super::diagnostics::Code;
 use super::rules::{has_any, head, methods_error};
 use super::spanned::{Kind, Node};
 use super::values::{self, suggestion};
+use super::verify_rule::verify;
 use crate::dedup::source::{Field, Place, Preset};
 use crate::dedup::{self, DuplicateResponse, IdSource, WhileFirstRuns};
 use crate::engine::Rule;
 
 /// Longest `window:`; Meta repeats a message for up to so long.
 pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
-const KEYS: [&str; 7] = ["name", "match", "id", "window", "while_first_runs", "wait_timeout", "duplicate_response"];
+const KEYS: [&str; 8] = ["name", "match", "id", "window", "while_first_runs", "wait_timeout", "duplicate_response", "verify"];
 
 /// One entry of `dedup.include`.
 pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>> {
@@ -30,12 +31,20 @@ pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>>
     let wait_timeout = fields.or(d, "wait_timeout", default.wait_timeout, values::positive);
     let usual = fields.get("id").and_then(sender).map(Preset::duplicate_response).unwrap_or_default();
     let duplicate_response = fields.get("duplicate_response").map_or(Some(usual.clone()), |n| duplicate_response(d, n, usual));
+    // a rule whose signature is not understood is no rule: it would let everything pass
+    let verify = fields.get("verify").map_or(Some(None), |n| verify(d, n).map(Some));
     let matcher = matcher?;
     if !matcher.methods.is_empty() && !has_any(&matcher, |m| m != Method::GET && m != Method::HEAD) {
         methods_error(d, node, "requests with GET and HEAD are not deduplicated");
     }
-    let settings =
-        dedup::Settings { id: id?, window, while_first_runs: while_first_runs?, wait_timeout, duplicate_response: duplicate_response? };
+    let settings = dedup::Settings {
+        id: id?,
+        window,
+        while_first_runs: while_first_runs?,
+        wait_timeout,
+        duplicate_response: duplicate_response?,
+        verify: verify?,
+    };
     Some(Rule { name: name?.into(), matcher, settings })
 }
 

@@ -10,6 +10,7 @@ use super::host::Host;
 use super::overrides::Overrides;
 use super::sidecar::Sidecar;
 use super::spanned::{self, Kind, Node};
+use super::verify_rule::Secrets;
 use super::{rules, sidecar_file};
 use crate::engine::RuleSet;
 
@@ -38,10 +39,17 @@ impl<T> Judgement<T> {
     }
 }
 
-/// Judges a rules file.
+/// Judges a rules file, without a look at the secrets that it names.
 #[must_use]
 pub fn judge_rules(bytes: &[u8]) -> Judgement<RuleSet> {
+    judge_rules_with(bytes, Secrets::Unread)
+}
+
+/// Judges a rules file.
+#[must_use]
+pub fn judge_rules_with(bytes: &[u8], secrets: Secrets) -> Judgement<RuleSet> {
     let (root, mut d, source) = open(bytes);
+    d.secrets = secrets;
     let value = root.map(|root| rules::decode(&mut d, &root));
     Judgement::new(value, d.problems, source)
 }
@@ -73,10 +81,10 @@ pub fn judge_overrides(overrides: &Overrides, host: &Host) -> Judgement<Sidecar>
 fn open(bytes: &[u8]) -> (Option<Node>, Decoder, String) {
     let (text, problem) = spanned::text(bytes);
     if let Some(problem) = problem {
-        return (None, Decoder { problems: vec![problem] }, text);
+        return (None, Decoder { problems: vec![problem], ..Decoder::default() }, text);
     }
     let (root, problems) = spanned::parse(&text);
-    (root, Decoder { problems }, text)
+    (root, Decoder { problems, ..Decoder::default() }, text)
 }
 
 /// The two kinds of files.

@@ -9,14 +9,15 @@ use sha2::{Digest, Sha256};
 
 use super::Snapshot;
 use super::diagnostics::Problem;
-use super::judge::{Judgement, judge_rules};
+use super::judge::{Judgement, judge_rules_with};
 use super::status::{self, LastReload, Numbers, Outcome, Status};
+use super::verify_rule::Secrets;
 use crate::engine::RuleSet;
 
 /// What became of an offered text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is the running text.
+    /// It is the running text, with the secrets that it runs with.
     Unchanged,
     /// It is in force now.
     Accepted {
@@ -50,6 +51,17 @@ struct State {
     last_reload: Option<LastReload>,
 }
 
+impl State {
+    /// The file holds the running text. After a refused edit, file and rules agree again, and `/config` says so as the gauge does.
+    fn settle(&mut self, now: SystemTime) {
+        self.numbers.file_differs = false;
+        if !self.numbers.last_reload_successful {
+            self.numbers.last_reload_successful = true;
+            self.last_reload = Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: Vec::new(), changed: Vec::new() });
+        }
+    }
+}
+
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("file", &self.file).field("generation", &self.load().generation).finish_non_exhaustive()
@@ -67,7 +79,7 @@ impl Live {
     /// # Errors
     /// The judgement, if the text is refused.
     pub fn start(file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
-        let mut judgement = judge_rules(bytes);
+        let mut judgement = judge_rules_with(bytes, Secrets::Needed);
         let Some(rules) = judgement.value.take() else { return Err(Box::new(judgement)) };
         let numbers =
             Numbers { generation: 1, successes: 0, failures: 0, last_success: now, last_reload_successful: true, file_differs: false };
@@ -91,31 +103,38 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Offers a new text. All of it is taken, or nothing.
+    /// Offers a text. All of it is taken, or nothing. With it the secrets that it names are read, also if it is the running text.
     pub fn offer(&self, bytes: &[u8], now: SystemTime) -> Offer {
         let mut state = lock(&self.state);
         let running = self.load_full();
-        if running.text.as_bytes() == bytes {
-            state.numbers.file_differs = false;
-            if !state.numbers.last_reload_successful {
-                // back to the running text after a refused edit: file and rules agree again, and `/config` says so as the gauge does
-                state.numbers.last_reload_successful = true;
-                state.last_reload = Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: Vec::new(), changed: Vec::new() });
-            }
+        let same = running.text.as_bytes() == bytes;
+        if same && !running.rules.has_secrets() {
+            state.settle(now);
             return Offer::Unchanged;
         }
-        let mut judgement = judge_rules(bytes);
-        let Some(rules) = judgement.value.take() else { return self.refuse(&mut state, judgement, now) };
+        let mut judgement = judge_rules_with(bytes, Secrets::Needed);
+        let Some(rules) = judgement.value.take() else {
+            // looked at twice a second: told once
+            let known =
+                state.last_reload.as_ref().is_some_and(|last| last.outcome == Outcome::Refused && last.diagnostics == judgement.problems);
+            return if same && known { Offer::Unchanged } else { self.refuse(&mut state, judgement, now) };
+        };
         let changed = status::changed(&running.rules, &rules);
+        if same && changed.is_empty() {
+            state.settle(now);
+            return Offer::Unchanged;
+        }
         let generation = running.generation + 1;
         let next = Arc::new(snapshot(rules, generation, bytes, now));
         self.current.store(Arc::clone(&next));
-        let numbers = &mut state.numbers;
-        numbers.generation = generation;
-        numbers.successes += 1;
-        numbers.last_success = now;
-        numbers.last_reload_successful = true;
-        numbers.file_differs = false;
+        state.numbers = Numbers {
+            generation,
+            successes: state.numbers.successes + 1,
+            failures: state.numbers.failures,
+            last_success: now,
+            last_reload_successful: true,
+            file_differs: false,
+        };
         state.last_reload =
             Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: judgement.problems, changed: changed.clone() });
         for hook in lock(&self.hooks).iter() {

@@ -25,6 +25,7 @@ pub mod spanned;
 pub mod status;
 pub mod upstream_file;
 pub mod values;
+mod verify_rule;
 pub mod watch;
 
 #[cfg(test)]
@@ -32,10 +33,11 @@ mod tests;
 
 pub use diagnostics::Problem;
 pub use host::Host;
-pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_sidecar};
+pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_rules_with, judge_sidecar};
 pub use live::{Live, Offer};
 pub use overrides::Overrides;
 pub use presets::{Preset, builtin};
 pub use sidecar::Sidecar;
 pub use snapshot::Snapshot;
+pub use verify_rule::Secrets;
 pub use watch::Watcher;

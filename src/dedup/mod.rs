@@ -1,10 +1,11 @@
 //! PURE deduplication of webhook events: which events a body carries ([`mod@extract`], as a rule's [`source`] says), the key of each
-//! ([`key`]), what a repeat of one means ([`protocol`]) and why it came ([`repeats`]). Nothing here knows the clock, a store or a connection.
+//! ([`key`]), whether it comes from who it claims ([`signature`]), what a repeat of one means ([`protocol`]) and why it came ([`repeats`]). Nothing here knows the clock, a store or a connection.
 
 pub mod extract;
 pub mod key;
 pub mod protocol;
 pub mod repeats;
+pub mod signature;
 pub mod source;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use extract::{Delivery, Extracted, extract};
 pub use key::{BareId, EventKey};
 pub use repeats::{Cause, Repeats};
+pub use signature::Verify;
 pub use source::{DuplicateResponse, IdSource};
 
 /// Settings of one `dedup:` rule.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub wait_timeout: Duration,
     /// What a duplicate is answered with.
     pub duplicate_response: DuplicateResponse,
+    /// Whose signature a delivery must have; 401 without.
+    pub verify: Option<Verify>,
 }
 
 impl Default for Settings {
@@ -37,6 +41,7 @@ impl Default for Settings {
             while_first_runs: WhileFirstRuns::Wait,
             wait_timeout: Duration::from_secs(4),
             duplicate_response: DuplicateResponse::default(),
+            verify: None,
         }
     }
 }

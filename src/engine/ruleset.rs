@@ -22,6 +22,12 @@ pub struct RuleSet {
 impl RuleSet {
     /// The threshold of a slow request that no `slow:` rule matches.
     pub const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+    /// Whether a rule verifies signatures: what it needs for that may change although the file does not.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.dedup.include.iter().any(|rule| rule.settings.verify.is_some())
+    }
 }
 
 /// One section: exclusions are read first and always win, then the first include that matches decides.

@@ -21,6 +21,10 @@ pub enum Refusal {
     WaitTimeout,
     /// Too many copies of one webhook, or callers of one answer, wait already.
     Crowded,
+    /// Its signature is none of those that its rule accepts.
+    Signature,
+    /// Its signature cannot be checked: `memory.bodies` has no room for its body.
+    BodyRoom,
     /// `Cache-Control: only-if-cached`, and nothing usable is stored.
     OnlyIfCached,
     /// The request cannot be understood.
@@ -47,6 +51,8 @@ impl Refusal {
                 (503, "wait_timeout", "an earlier copy of this message is still being processed; try again shortly", Some(1))
             }
             Self::Crowded => (503, "waiters", "too many copies of this request wait already; try again shortly", Some(1)),
+            Self::Signature => (401, "bad_signature", "the signature of this request is missing, wrong or too old", None),
+            Self::BodyRoom => (503, "bodies", "there is no room for this body to check its signature; try again shortly", Some(1)),
             Self::OnlyIfCached => (504, "only_if_cached", "no stored answer, and the request allows no other", None),
             Self::BadRequest => (400, "bad_request", "the request cannot be understood", None),
             Self::Head(reason) => {
@@ -94,6 +100,7 @@ impl Refusal {
             Self::InFlightFunction => Some(ShedReason::FunctionInFlight),
             Self::Crowded => Some(ShedReason::Waiters),
             Self::WaitTimeout => Some(ShedReason::WaitTimeout),
+            Self::BodyRoom => Some(ShedReason::Bodies),
             Self::Upstream(Cause::Busy) => Some(ShedReason::UpstreamBusy),
             _ => None,
         }
@@ -105,6 +112,7 @@ impl Refusal {
         match self {
             Self::BodyTooLarge => Some(RefusedReason::BodyTooLarge),
             Self::BodyTimeout => Some(RefusedReason::BodyTimeout),
+            Self::Signature => Some(RefusedReason::Signature),
             Self::OnlyIfCached => Some(RefusedReason::OnlyIfCached),
             Self::BadRequest => Some(RefusedReason::Other),
             Self::Head(reason) => Some(reason),
@@ -160,7 +168,7 @@ const fn head_row(reason: RefusedReason) -> (u16, &'static str) {
         R::TooManyHeaders => (431, "the head has more fields than limits.headers"),
         R::HeaderTimeout => (408, "the head did not arrive within limits.header_timeout"),
         R::HeaderCut => (400, "the connection ended inside the head"),
-        R::BodyTooLarge | R::BodyTimeout | R::OnlyIfCached | R::Other => (400, "the request cannot be understood"),
+        R::BodyTooLarge | R::BodyTimeout | R::Signature | R::OnlyIfCached | R::Other => (400, "the request cannot be understood"),
     }
 }
 

@@ -185,7 +185,10 @@ impl ProxyHttp for Edge {
         }
         let plan = ctx.plan.as_ref().expect("made by `receive`");
         match (plan.dedup.clone(), plan.cache.clone()) {
-            (DedupPlan::Inspect { rule }, _) => Box::pin(webhook::answer(self, session, ctx, rule)).await,
+            (DedupPlan::Inspect { rule }, _) => Box::pin(webhook::answer(self, session, ctx, rule, None)).await,
+            (DedupPlan::Skip { rule, reason }, _) if rule.settings.verify.is_some() => {
+                Box::pin(webhook::answer(self, session, ctx, rule, Some(reason))).await
+            }
             (_, CachePlan::Lookup { rule, key, on_miss }) => {
                 Box::pin(cached::answer(self, session, ctx, cached::Lookup { rule, key, on_miss })).await
             }

@@ -24,14 +24,26 @@ use crate::flow::webhook::{Admission, Admitted, admit};
 use crate::store::claims::Claim;
 use crate::telemetry::record::{DedupResult, Outcome, Source};
 
-/// Answers a webhook. `Ok(false)`: nothing was read, Pingora streams it.
+/// Answers a webhook. `Ok(false)`: nothing was read, Pingora streams it. `unread`: why its events are not to be looked for, only its
+/// signature is.
 ///
 /// # Errors
 /// The caller left, or the function's answer broke off after its head.
-pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc<Rule<dedup::Settings>>) -> Result<bool> {
+pub async fn answer(
+    edge: &Edge,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    rule: Arc<Rule<dedup::Settings>>,
+    unread: Option<SkipReason>,
+) -> Result<bool> {
     let limits = &edge.shared.limits;
     let (body, share) = match body::read(session, limits.body, limits.body_timeout, &edge.shared.bodies).await? {
         Body::Whole(body, share) => (body, share),
+        // without its body, nobody knows who sent it
+        Body::NoRoom | Body::Begun(..) if rule.settings.verify.is_some() => {
+            (ctx.marks.dedup, ctx.story.dedup) = (None, None);
+            return respond::refuse(session, ctx, Refusal::BodyRoom).await;
+        }
         Body::NoRoom => {
             skip(ctx, SkipReason::BodyBudget);
             return Ok(false);
@@ -44,6 +56,18 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, rule: Arc
     };
     ctx.story.bytes_in = body.iter().map(|b| b.len() as u64).sum();
     let head = session.req_header();
+    if let Some(verify) = &rule.settings.verify
+        && !verify.accepts(&head.headers, &body, edge.shared.clock.wall())
+    {
+        // before any claim: who only knows an id must not be able to keep the message with it from the function
+        ctx.marks.dedup = None;
+        ctx.story.dedup = Some(DedupStory::of(DedupResult::BadSignature, 0));
+        return respond::refuse(session, ctx, Refusal::Signature).await;
+    }
+    if let Some(reason) = unread {
+        skip(ctx, reason);
+        return forward(edge, session, ctx, (body, share), None).await;
+    }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let delivery = Delivery { target, headers: &head.headers, body: &body };
     let claim = match identify(&rule.settings, &edge.way.name, &ctx.line.function, &delivery) {

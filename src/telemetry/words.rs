@@ -93,6 +93,8 @@ words! {
         Skipped = "skipped",
         /// Waited for the copy in flight in vain: 503.
         Timeout = "timeout",
+        /// Its signature is none that the rule accepts: 401, and nothing is claimed.
+        BadSignature = "bad_signature",
     }
 }
 
@@ -109,6 +111,8 @@ words! {
         WaitTimeout = "wait_timeout",
         /// Too many wait already for the same message or answer.
         Waiters = "waiters",
+        /// `memory.bodies`, where a signature is to be checked.
+        Bodies = "bodies",
         /// `limits.connections`: a newcomer turned away, or an idle connection that made room for one. There is no request to record.
         Connections = "connections",
         /// `memory.budget`: an answer broken off because its caller took nothing of it for longest, and others needed the room. Counted
@@ -156,6 +160,8 @@ words! {
         BodyTooLarge = "body_too_large",
         /// `limits.body_timeout`.
         BodyTimeout = "body_timeout",
+        /// A rule's `verify`.
+        Signature = "bad_signature",
         /// `Cache-Control: only-if-cached`, and nothing usable is stored.
         OnlyIfCached = "only_if_cached",
         /// Refused by Pingora for what no other word says.

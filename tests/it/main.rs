@@ -37,6 +37,7 @@ mod signals;
 mod signals_log;
 mod signals_scrape;
 mod signals_traffic;
+mod signatures;
 mod simulation;
 mod support;
 mod trace;
