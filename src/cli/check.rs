@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::config::diagnostics::{Code, Problem, Span, render};
-use crate::config::{FileKind, Host, Overrides, Sidecar, budget, judge_rules, judge_sidecar};
-use crate::engine::RuleSet;
+use crate::config::{FileKind, Host, Overrides, Sidecar, budget, judge_rules_at, judge_sidecar};
+use crate::engine::{RuleSet, Site};
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn examine(file: &Path, host: &Host, colour: bool) -> Report {
     };
     match FileKind::of(&bytes, file) {
         FileKind::Rules => {
-            let judgement = judge_rules(&bytes);
+            let judgement = judge_rules_at(&bytes, &sites_beside(file, host));
             let rendered = judgement.render(&name, colour);
             let (summary, details) = judgement.value.as_ref().map(about_rules).unwrap_or_default();
             Report { kind: FileKind::Rules, problems: judgement.problems, rendered, summary, details }
@@ -83,6 +83,13 @@ fn examine(file: &Path, host: &Host, colour: bool) -> Report {
             Report { kind: FileKind::Sidecar, problems: judgement.problems, rendered, summary, details }
         }
     }
+}
+
+/// Where requests come in, by the `sidecar.yaml` beside a rules file; without a good one, as without any.
+pub(super) fn sites_beside(rules: &Path, host: &Host) -> Vec<Site> {
+    let sidecar = fs::read(rules.with_file_name("sidecar.yaml")).ok();
+    let sidecar = sidecar.and_then(|bytes| judge_sidecar(&bytes, &Overrides::default(), host).value);
+    sidecar.map_or_else(|| vec![Site::default()], |sidecar| sidecar.sites())
 }
 
 fn about_rules(rules: &RuleSet) -> (Vec<String>, Value) {

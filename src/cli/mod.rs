@@ -1,8 +1,9 @@
-//! The command line: `run`, `check`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
+//! The command line: `run`, `check`, `explain`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
 //! 78 `run` with a bad file.
 
 pub mod check;
 pub mod client;
+pub mod explain;
 pub mod life;
 pub mod message;
 pub mod run;
@@ -27,6 +28,8 @@ enum Command {
     Run(RunArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
+    /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
+    Explain(explain::ExplainArgs),
     /// Tell a running sidecar to finish what runs and to end, as SIGTERM does
     Drain(client::DoorArgs),
     /// Ask a running sidecar how it is: exit code 0 or 1
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => checked(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),

@@ -140,6 +140,8 @@ codes! {
     Unsupported = "unsupported",
     /// Can never match.
     Unreachable = "unreachable",
+    /// An expectation of `tests:` that does not hold.
+    TestFailed = "test-failed",
     /// More memory than there is.
     Budget = "over-budget",
 }
@@ -202,8 +204,11 @@ impl Problem {
 pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
+    let secret: Vec<usize> = problems.iter().filter(|p| p.code == Code::Secret).map(|p| p.line).collect();
     for problem in problems.iter().take(SHOWN) {
-        let _ = writeln!(out, "{}\n", renderer.render(&[group(problem, file, source)]));
+        // nor is the line of a secret shown for what else is wrong in it
+        let hidden = secret.contains(&problem.line);
+        let _ = writeln!(out, "{}\n", renderer.render(&[group(problem, file, source, hidden)]));
     }
     if problems.len() > SHOWN {
         let _ = writeln!(out, "and {} more\n", problems.len() - SHOWN);
@@ -211,12 +216,12 @@ pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> S
     out
 }
 
-fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str) -> Group<'a> {
+fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str, hidden: bool) -> Group<'a> {
     let level = if problem.is_error() { Level::ERROR } else { Level::WARNING };
     let title = level.primary_title(problem.message.as_str()).id(problem.code.as_str());
     let mut group = if problem.line == 0 {
         title.element(Origin::path(file))
-    } else if problem.code == Code::Secret {
+    } else if hidden {
         title.element(Origin::path(file).line(problem.line).char_column(problem.column))
     } else {
         let (lines, start, end) = around(source, problem.span);

@@ -11,7 +11,7 @@ use super::overrides::Overrides;
 use super::sidecar::Sidecar;
 use super::spanned::{self, Kind, Node};
 use super::{rules, sidecar_file};
-use crate::engine::RuleSet;
+use crate::engine::{RuleSet, Site};
 
 /// A judgement.
 #[derive(Clone, Debug)]
@@ -38,11 +38,17 @@ impl<T> Judgement<T> {
     }
 }
 
-/// Judges a rules file.
+/// Judges a rules file for a sidecar with one listener, as it is without a sidecar file.
 #[must_use]
 pub fn judge_rules(bytes: &[u8]) -> Judgement<RuleSet> {
+    judge_rules_at(bytes, &[Site::default()])
+}
+
+/// Judges a rules file for a sidecar with these listeners.
+#[must_use]
+pub fn judge_rules_at(bytes: &[u8], sites: &[Site]) -> Judgement<RuleSet> {
     let (root, mut d, source) = open(bytes);
-    let value = root.map(|root| rules::decode(&mut d, &root));
+    let value = root.map(|root| rules::decode(&mut d, &root, sites));
     Judgement::new(value, d.problems, source)
 }
 

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::Snapshot;
 use super::diagnostics::Problem;
-use super::judge::{Judgement, judge_rules};
+use super::judge::{Judgement, judge_rules_at};
 use super::status::{self, LastReload, Numbers, Outcome, Status};
-use crate::engine::RuleSet;
+use crate::engine::{RuleSet, Site};
 
 /// What became of an offered text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct Live {
     state: Mutex<State>,
     hooks: Mutex<Vec<Hook>>,
     file: String,
+    sites: Vec<Site>,
 }
 
 #[derive(Debug)]
@@ -67,7 +68,15 @@ impl Live {
     /// # Errors
     /// The judgement, if the text is refused.
     pub fn start(file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
-        let mut judgement = judge_rules(bytes);
+        Self::start_at(vec![Site::default()], file, bytes, now)
+    }
+
+    /// The same, for a sidecar with these listeners.
+    ///
+    /// # Errors
+    /// The judgement, if the text is refused.
+    pub fn start_at(sites: Vec<Site>, file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
+        let mut judgement = judge_rules_at(bytes, &sites);
         let Some(rules) = judgement.value.take() else { return Err(Box::new(judgement)) };
         let numbers =
             Numbers { generation: 1, successes: 0, failures: 0, last_success: now, last_reload_successful: true, file_differs: false };
@@ -76,6 +85,7 @@ impl Live {
             state: Mutex::new(State { numbers, last_reload: None }),
             hooks: Mutex::default(),
             file: file.to_owned(),
+            sites,
         })
     }
 
@@ -104,7 +114,7 @@ impl Live {
             }
             return Offer::Unchanged;
         }
-        let mut judgement = judge_rules(bytes);
+        let mut judgement = judge_rules_at(bytes, &self.sites);
         let Some(rules) = judgement.value.take() else { return self.refuse(&mut state, judgement, now) };
         let changed = status::changed(&running.rules, &rules);
         let generation = running.generation + 1;
@@ -222,6 +232,18 @@ mod tests {
     fn a_bad_first_text_starts_nothing() {
         let judgement = Live::start("rules.yaml", BAD.as_bytes(), Clock::manual().wall()).expect_err("refused");
         assert_eq!(judgement.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_fails_refuses_the_swap() {
+        let now = SystemTime::UNIX_EPOCH;
+        let live = Live::start("rules.yaml", GOOD.as_bytes(), now).expect("good rules");
+        let with =
+            |ttl: &str| format!("{GOOD}slow: [{{ match: /a, after: 2s }}]\ntests: [{{ request: GET /a, expect: {{ ttl: {ttl} }} }}]\n");
+        let offer = live.offer(with("2s").as_bytes(), now);
+        assert!(matches!(&offer, Offer::Refused { problems, .. } if problems[0].code.as_str() == "test-failed"), "{offer:?}");
+        assert_eq!((live.load().generation, live.numbers().last_reload_successful), (1, false));
+        assert_eq!(accepted(&live.offer(with("1s").as_bytes(), now)), Some(vec!["slow"]));
     }
 
     #[test]

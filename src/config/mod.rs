@@ -23,6 +23,7 @@ pub mod sidecar_file;
 pub mod snapshot;
 pub mod spanned;
 pub mod status;
+mod tests_block;
 pub mod upstream_file;
 pub mod values;
 pub mod watch;
@@ -32,7 +33,7 @@ mod tests;
 
 pub use diagnostics::Problem;
 pub use host::Host;
-pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_sidecar};
+pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_rules_at, judge_sidecar};
 pub use live::{Live, Offer};
 pub use overrides::Overrides;
 pub use presets::{Preset, builtin};
