@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use super::check;
-use super::life::ended;
+use super::client::DoorArgs;
+use super::life::{ended, print, refused};
 use crate::cache::CallerSecret;
 use crate::config::{Host, Overrides, judge_rules_at, judge_sidecar, values};
 use crate::engine::expect::{Aspect, actual, span};
@@ -37,6 +38,9 @@ pub struct ExplainArgs {
     /// Rules file
     #[arg(long, value_name = "FILE", default_value = "config/rules.yaml")]
     rules: PathBuf,
+    /// Ask the running sidecar, by its rules in force
+    #[arg(long, conflicts_with_all = ["rules", "config", "expect"])]
+    live: bool,
     /// Sidecar file, for listeners and the prefix of functions [default: sidecar.yaml beside the rules]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,9 +50,8 @@ pub struct ExplainArgs {
     /// What must come out, or the exit code is 1: cache=RULE, ttl=5m, scope=, bypass=, dedup=RULE, skip=, ids=1, slow=; `none` for nothing
     #[arg(long, value_name = "KEY=VALUE")]
     expect: Vec<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    door: DoorArgs,
 }
 
 /// Runs the command: exit code 1 where an expectation does not hold.
@@ -60,6 +63,9 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
 fn explained(args: &ExplainArgs) -> Result<bool> {
     let expected = args.expect.iter().map(|text| expectation(text)).collect::<Result<Vec<_>>>()?;
     let question = question(args)?;
+    if args.live {
+        return live(args, &question);
+    }
     let sites = sites(args)?;
     let site = match &args.listener {
         None => sites.first().context("no listener")?,
@@ -73,7 +79,7 @@ fn explained(args: &ExplainArgs) -> Result<bool> {
     // of one look only: the digits of a caller tell callers apart, and nothing else
     let explained = explain(&rules, site, &question, &CallerSecret::new(rand::random()));
     let unmet = unmet(&expected, &explained);
-    let text = if args.json {
+    let text = if args.door.json {
         let mut value = serde_json::to_value(&explained.report)?;
         value["unmet"] = unmet.iter().map(|line| json!(line)).collect();
         format!("{value:#}\n")
@@ -84,6 +90,24 @@ fn explained(args: &ExplainArgs) -> Result<bool> {
     };
     io::stdout().write_all(text.as_bytes()).context("cannot print")?;
     Ok(unmet.is_empty())
+}
+
+/// Asks the running sidecar.
+fn live(args: &ExplainArgs, question: &Question) -> Result<bool> {
+    let mut headers = serde_json::Map::new();
+    for name in question.headers.keys() {
+        let values: Result<Vec<Value>, _> = question.headers.get_all(name).iter().map(|v| v.to_str().map(Value::from)).collect();
+        headers.insert(name.to_string(), values.context("a header value that is not text")?.into());
+    }
+    let body = std::str::from_utf8(&question.body).context("the body is not text: ask by a rules file")?;
+    let (method, url) = (question.method.as_str(), question.target());
+    let asked = json!({ "method": method, "url": url, "headers": headers, "body": body, "listener": args.listener });
+    let answer = args.door.tell("POST", "/explain", Some(&asked))?;
+    if answer.status != 200 {
+        return refused(&answer);
+    }
+    print(&args.door, &answer, words(&answer.body).trim_end())?;
+    Ok(true)
 }
 
 fn unmet(expected: &[Expected], explained: &Explained) -> Vec<String> {
@@ -157,6 +181,11 @@ fn words(report: &Value) -> String {
         out.push('\n');
         for pair in part["key"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  key {:<9} {}", text(&pair[0]), text(&pair[1]));
+        }
+        match (part["stored"]["is"].as_str(), part["stored"]["ageSeconds"].as_u64()) {
+            (Some("entry"), Some(age)) => drop(writeln!(out, "  stored: an answer of {age} s ago")),
+            (Some(what), _) => drop(writeln!(out, "  stored: {}", what.replace('_', " "))),
+            _ => {}
         }
         for event in part["events"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  event {}", text(event));
