@@ -62,10 +62,16 @@ fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
     let exclude = fields.get("exclude").map(|n| d.each(n, exclusion)).unwrap_or_default();
     let mut include: Vec<Arc<Rule<S>>> = Vec::new();
     for item in fields.get("include").and_then(|n| d.list(n)).unwrap_or_default() {
+        let before = d.problems.len();
         let Some(rule) = rule(d, item) else { continue };
-        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher) {
-            let message = format!("the rule `{}` is never reached: `{}` above it matches the same requests", rule.name, earlier.name);
-            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides");
+        // what is left of a rule with mistakes says nothing about what was meant
+        if d.problems[before..].iter().any(Problem::is_error) {
+            continue;
+        }
+        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher || earlier.matcher.is_all()) {
+            let all = if earlier.matcher == rule.matcher { "the same requests" } else { "every request" };
+            let message = format!("the rule `{}` is never reached: `{}` above it matches {all}", rule.name, earlier.name);
+            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides: move the narrower one up, or remove it");
         }
         include.push(Arc::new(rule));
     }
