@@ -44,7 +44,7 @@ async fn the_data_path_decides_as_explained() {
     let origin = Origin::start(|_| Reply::ok("{}")).await;
     let mut random = StdRng::seed_from_u64(6);
     let mut kinds = std::collections::BTreeSet::new();
-    for _ in 0..5 {
+    for _ in 0..12 {
         let text = rules(&mut random);
         let judged = judge_rules(format!("version: 1\n{text}").as_bytes()).value.expect("good rules");
         let sidecar = in_front_of(&origin.url()).rules(&text).start().await;
