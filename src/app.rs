@@ -185,7 +185,7 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     let socket = bind_socket(&settings.socket).with_context(|| format!("cannot listen on {} (admin.socket)", settings.socket.display()))?;
     let token = settings.token_file.as_deref().map(read_token).transpose()?;
     let (shared, work) = (&work.shared, Arc::clone(work));
-    let (live, draining) = (Arc::clone(&shared.live), Arc::clone(shared));
+    let (explaining, draining) = (Arc::clone(shared), Arc::clone(shared));
     let (tracing, purging) = (Arc::clone(shared), Arc::clone(&shared.claims));
     let ready = move || {
         let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
@@ -193,7 +193,9 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     };
     let state = Arc::new(AdminState {
         metrics: Arc::clone(&shared.metrics),
-        config: Box::new(move || serde_json::to_value(live.status()).unwrap_or_default()),
+        live: Arc::clone(&shared.live),
+        clock: shared.clock.clone(),
+        explain: Box::new(move |site, question| explaining.explain(site, question)),
         ready: Box::new(ready),
         drain: Box::new(move || work.drain()),
         trace: Box::new(move |id| traced(&tracing, id)),

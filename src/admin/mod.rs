@@ -6,7 +6,10 @@
 //! | `GET /health` | yes | judges the functions; 503 if unhealthy |
 //! | `GET /livez` | yes | 200 while the process answers |
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
-//! | `GET /config` | no | the rules in force |
+//! | `GET /config`, `/config/history` | no | the rules in force; the last reloads |
+//! | `POST /config/check` | no | judges a rules text, and says what it would change |
+//! | `POST /reload`, `/rollback` | no | reads the file now; goes back one generation |
+//! | `POST /explain` | no | why a request would be decided as it is, by the running rules |
 //! | `POST /drain` | no | begins the clean end |
 //! | `GET /trace?id=` | no | the life of one message |
 //! | `POST /dedup/purge` | no | forgets that one message was taken |
@@ -41,18 +44,41 @@ pub use auth::Token;
 pub use dedup::{Traced, TracedEvent, TracedStep};
 pub use health::Ready;
 
+use crate::clock::Clock;
+use crate::config::Live;
+use crate::engine::{Question, Site};
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 8] =
-    ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config", "POST /drain", "GET /trace?id=", "POST /dedup/purge"];
+const ENDPOINTS: [&str; 13] = [
+    "GET /metrics",
+    "GET /health",
+    "GET /livez",
+    "GET /readyz",
+    "GET /config",
+    "GET /config/history",
+    "POST /config/check",
+    "POST /reload",
+    "POST /rollback",
+    "POST /explain",
+    "POST /drain",
+    "GET /trace?id=",
+    "POST /dedup/purge",
+];
+
+/// What the running rules make of a request at a site, as JSON.
+pub type Explainer = Box<dyn Fn(&Site, &Question) -> serde_json::Value + Send + Sync>;
 
 /// What the endpoints answer from. Both doors share one.
 pub struct AdminState {
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What `GET /config` answers.
-    pub config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The rules in force.
+    pub live: Arc<Live>,
+    /// The time.
+    pub clock: Clock,
+    /// What the running rules make of a request at a site.
+    pub explain: Explainer,
     /// Whether the sidecar may get traffic.
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
@@ -82,7 +108,10 @@ pub enum Door {
 
 /// The endpoints behind one door.
 pub fn router(state: Arc<AdminState>, door: Door) -> Router {
-    let trusted = Router::new().route("/config", get(config::get)).route("/drain", post(drain::post));
+    let trusted = Router::new().route("/config", get(config::get)).route("/config/history", get(config::history));
+    let trusted = trusted.route("/config/check", post(config::check)).route("/reload", post(config::reload));
+    let trusted = trusted.route("/rollback", post(config::rollback)).route("/explain", post(config::explain));
+    let trusted = trusted.route("/drain", post(drain::post));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
     let trusted = match door {
         Door::Trusted => trusted,

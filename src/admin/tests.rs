@@ -39,7 +39,9 @@ impl Admin {
         let (flag, begun) = (Arc::clone(&draining), Arc::clone(&draining));
         let state = AdminState {
             metrics: Arc::clone(&metrics),
-            config: Box::new(|| json!({ "generation": 7 })),
+            live: Arc::new(Live::start("rules.yaml", b"version: 1\n", Clock::manual().wall()).expect("good rules")),
+            clock: Clock::manual(),
+            explain: Box::new(|site, question| json!({ "listener": site.listener, "target": question.target() })),
             ready: Box::new(move || Ready { missing: flag.load(Relaxed).then_some("draining").into_iter().collect() }),
             trace: Box::new(|id| Traced { events: Vec::new(), since: Some(id.to_owned()) }),
             purge: Box::new(str::len),
@@ -108,10 +110,10 @@ async fn sums_are_open_and_the_rest_is_not() {
     let admin = Admin::start(Door::Open, Some("s3cret\n")).await;
     assert_eq!(admin.send("GET /config", "").await.status, 401);
     assert_eq!(admin.send("GET /config", "Authorization: Bearer s3cres\r\n").await.status, 401);
-    assert_eq!(admin.send("GET /config", "Authorization: Bearer s3cret\r\n").await.json(), json!({ "generation": 7 }));
+    assert_eq!(admin.send("GET /config", "Authorization: Bearer s3cret\r\n").await.json()["generation"], 1);
 
     let socket = Admin::start(Door::Trusted, None).await;
-    assert_eq!(socket.send("GET /config", "").await.json(), json!({ "generation": 7 }));
+    assert_eq!(socket.send("GET /config", "").await.json()["generation"], 1);
 }
 
 #[tokio::test]

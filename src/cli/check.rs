@@ -4,19 +4,38 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::client::DoorArgs;
+use super::rules;
 use crate::config::diagnostics::{Code, Problem, Span, render};
-use crate::config::{FileKind, Host, Overrides, Secrets, Sidecar, budget, judge_rules_with, judge_sidecar};
-use crate::engine::RuleSet;
+use crate::config::{Difference, FileKind, Host, Overrides, Secrets, Sidecar, budget, judge_rules_at, judge_sidecar};
+use crate::engine::{RuleSet, Site};
 
 /// How the result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For a person.
+    /// For a person
     Human,
-    /// One JSON array, an object a file.
+    /// One JSON array, an object a file
     Json,
+    /// Workflow commands, which GitHub shows at the lines of a change
+    Github,
+}
+
+/// What is wanted besides the problems.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// How it is printed.
+    pub format: Format,
+    /// Whether a warning is as bad as an error.
+    pub deny_warnings: bool,
+    /// What rules are compared with: a file, or `live`.
+    pub against: Option<&'a str>,
+    /// Where `live` is.
+    pub door: &'a DoorArgs,
 }
 
 /// What was found in one file.
@@ -28,34 +47,52 @@ struct Report {
     summary: Vec<String>,
     /// The same for a program.
     details: Value,
+    /// What it would change.
+    difference: Option<Value>,
+    /// Whether it passes.
+    good: bool,
 }
 
-/// Checks each file; true if none has an error.
+/// Checks each file; true if none has an error, nor a warning where those are denied.
 ///
 /// # Errors
-/// The output cannot be written.
-pub fn check(files: &[PathBuf], format: Format, out: &mut impl Write, colour: bool) -> io::Result<bool> {
+/// The output cannot be written, or what is to be compared with cannot be had.
+pub fn check(files: &[PathBuf], options: &Options<'_>, out: &mut impl Write, colour: bool) -> Result<bool> {
     let host = Host::detect();
-    let reports: Vec<(&PathBuf, Report)> = files.iter().map(|file| (file, examine(file, &host, colour))).collect();
-    match format {
-        Format::Human => {
-            for (file, report) in &reports {
-                human(file, report, out)?;
-            }
+    let mut reports: Vec<(&PathBuf, Report)> = files.iter().map(|file| (file, examine(file, &host, colour))).collect();
+    for (file, report) in &mut reports {
+        report.good = !report.problems.iter().any(|p| p.is_error() || options.deny_warnings);
+        if let (Some(against), FileKind::Rules, true) = (options.against, report.kind, report.good) {
+            report.difference = Some(compare(file, against, options.door)?);
         }
+    }
+    match options.format {
+        Format::Human => reports.iter().try_for_each(|(file, report)| human(file, report, out))?,
+        Format::Github => reports.iter().try_for_each(|(file, report)| github(file, report, out))?,
         Format::Json => {
             let all: Vec<Value> = reports.iter().map(|(file, report)| json_of(file, report)).collect();
             serde_json::to_writer_pretty(&mut *out, &all)?;
             writeln!(out)?;
         }
     }
-    Ok(reports.iter().all(|(_, report)| report.is_good()))
+    Ok(reports.iter().all(|(_, report)| report.good))
 }
 
-impl Report {
-    fn is_good(&self) -> bool {
-        !self.problems.iter().any(Problem::is_error)
+/// The difference of a good rules file to another one, or to the running rules.
+fn compare(file: &Path, against: &str, door: &DoorArgs) -> Result<Value> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if against == "live" {
+        return rules::against_live(door, &text);
     }
+    let host = Host::detect();
+    let bytes = fs::read(against).with_context(|| format!("--against: cannot read {against}"))?;
+    let old = judge_rules_at(&bytes, &sites_beside(Path::new(against), &host), Secrets::Unread);
+    let new = judge_rules_at(text.as_bytes(), &sites_beside(file, &host), Secrets::Unread);
+    let refused = || format!("--against: {against} is refused\n{}", old.render(against, false));
+    let (old_rules, Some(new_rules)) = (old.value.as_ref().with_context(refused)?, new.value.as_ref()) else {
+        bail!("{} changed while it was read", file.display());
+    };
+    Ok(serde_json::to_value(Difference::of((old_rules, &old.source), (new_rules, &new.source)))?)
 }
 
 fn examine(file: &Path, host: &Host, colour: bool) -> Report {
@@ -66,23 +103,38 @@ fn examine(file: &Path, host: &Host, colour: bool) -> Report {
             let problem = Problem::error(Code::Unreadable, Span::NOWHERE, format!("the file cannot be read: {error}"));
             let rendered = render(std::slice::from_ref(&problem), &name, "", colour);
             let kind = FileKind::of(b"", file);
-            return Report { kind, problems: vec![problem], rendered, summary: Vec::new(), details: Value::Null };
+            return Report {
+                kind,
+                problems: vec![problem],
+                rendered,
+                summary: Vec::new(),
+                details: Value::Null,
+                difference: None,
+                good: false,
+            };
         }
     };
     match FileKind::of(&bytes, file) {
         FileKind::Rules => {
-            let judgement = judge_rules_with(&bytes, Secrets::Wished);
+            let judgement = judge_rules_at(&bytes, &sites_beside(file, host), Secrets::Wished);
             let rendered = judgement.render(&name, colour);
             let (summary, details) = judgement.value.as_ref().map(about_rules).unwrap_or_default();
-            Report { kind: FileKind::Rules, problems: judgement.problems, rendered, summary, details }
+            Report { kind: FileKind::Rules, problems: judgement.problems, rendered, summary, details, difference: None, good: false }
         }
         FileKind::Sidecar => {
             let judgement = judge_sidecar(&bytes, &Overrides::default(), host);
             let rendered = judgement.render(&name, colour);
             let (summary, details) = judgement.value.as_ref().map(about_sidecar).unwrap_or_default();
-            Report { kind: FileKind::Sidecar, problems: judgement.problems, rendered, summary, details }
+            Report { kind: FileKind::Sidecar, problems: judgement.problems, rendered, summary, details, difference: None, good: false }
         }
     }
+}
+
+/// Where requests come in, by the `sidecar.yaml` beside a rules file; without a good one, as without any.
+pub(super) fn sites_beside(rules: &Path, host: &Host) -> Vec<Site> {
+    let sidecar = fs::read(rules.with_file_name("sidecar.yaml")).ok();
+    let sidecar = sidecar.and_then(|bytes| judge_sidecar(&bytes, &Overrides::default(), host).value);
+    sidecar.map_or_else(|| vec![Site::default()], |sidecar| sidecar.sites())
 }
 
 fn about_rules(rules: &RuleSet) -> (Vec<String>, Value) {
@@ -110,69 +162,43 @@ fn human(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> {
     match report.summary.split_first() {
         Some((first, rest)) => {
             writeln!(out, " ({first})")?;
-            rest.iter().try_for_each(|line| writeln!(out, "  {line}"))
+            rest.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
         }
-        None => writeln!(out),
+        None => writeln!(out)?,
     }
+    report.difference.as_ref().map_or(Ok(()), |difference| write!(out, "{}", rules::words(difference)))
+}
+
+/// `::error file=…,line=…,col=…,title=CODE::MESSAGE`, a line a problem.
+fn github(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let name = escaped(&file.display().to_string()).replace(':', "%3A").replace(',', "%2C");
+    for problem in &report.problems {
+        let level = if problem.is_error() { "error" } else { "warning" };
+        let place = if problem.line == 0 { String::new() } else { format!(",line={},col={}", problem.line, problem.column) };
+        let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let text = escaped(&format!("{}{help}", problem.message));
+        writeln!(out, "::{level} file={name}{place},title={}::{text}", problem.code.as_str())?;
+    }
+    for (key, level) in [("changes", "notice"), ("risks", "warning")] {
+        let lines = report.difference.as_ref().and_then(|difference| difference[key].as_array());
+        for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+            writeln!(out, "::{level} file={name}::{}", escaped(line))?;
+        }
+    }
+    Ok(())
 }
 
 fn json_of(file: &Path, report: &Report) -> Value {
     json!({
         "file": file.display().to_string(),
         "kind": report.kind.as_str(),
-        "valid": report.is_good(),
+        "valid": report.good,
         "diagnostics": report.problems,
         "details": report.details,
+        "difference": report.difference,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(files: &[(&str, &str)], format: Format) -> (bool, String) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| dir.path().join(name)).collect();
-        for (path, (_, text)) in paths.iter().zip(files) {
-            fs::write(path, text).expect("written");
-        }
-        let mut out = Vec::new();
-        let good = check(&paths, format, &mut out, false).expect("a vector takes all");
-        (good, String::from_utf8(out).expect("text").replace(&format!("{}/", dir.path().display()), ""))
-    }
-
-    #[test]
-    fn good_files_are_summed_up() {
-        let sidecar = "version: 1\nupstreams: [{ name: functions, servers: [\"http://127.0.0.1:9000\"] }]\n";
-        let (good, out) = run(&[("a.yaml", "version: 1\nslow: [{ match: \"**\", after: 1s }]\n"), ("b.yaml", sidecar)], Format::Human);
-        assert!(good, "{out}");
-        assert!(
-            out.starts_with("a.yaml: ok (rules: 0 cache, 0 dedup, 1 slow, 0 exclusions)\nb.yaml: ok (listeners: 1, upstreams: 1)\n"),
-            "{out}"
-        );
-        assert!(out.contains("budget                112.0 MiB"), "{out}");
-    }
-
-    #[test]
-    fn bad_files_are_explained_and_the_rest_checked() {
-        let (good, out) = run(&[("a.yaml", "version: 1\nslo: []\n"), ("b.yaml", "version: 1\n")], Format::Human);
-        assert!(!good);
-        assert!(out.contains("a.yaml:2:1") && out.contains("a.yaml: 1 error\n") && out.contains("b.yaml: ok"), "{out}");
-    }
-
-    #[test]
-    fn json_has_one_object_a_file() {
-        let (good, out) = run(&[("sidecar.yaml", "version: 1\nslo: []\n"), ("b.yaml", "version: 1\n")], Format::Json);
-        let json: Value = serde_json::from_str(&out).expect("JSON");
-        assert!(!good);
-        assert_eq!((&json[0]["kind"], &json[0]["valid"], &json[1]["valid"]), (&"sidecar".into(), &false.into(), &true.into()));
-        assert_eq!(json[0]["diagnostics"][0]["line"], 2);
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_a_problem() {
-        let mut out = Vec::new();
-        assert!(!check(&["/nowhere/rules.yaml".into()], Format::Human, &mut out, false).expect("written"));
-        assert!(String::from_utf8_lossy(&out).contains("cannot be read"));
-    }
-}
+mod tests;

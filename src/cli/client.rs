@@ -78,6 +78,15 @@ impl DoorArgs {
     /// # Errors
     /// Nobody answers, or not as an admin door does.
     pub fn tell(&self, method: &str, target: &str, body: Option<&Value>) -> Result<Answer> {
+        let body = body.map(Value::to_string);
+        self.send(method, target, body.as_deref().map(|body| ("application/json", body)))
+    }
+
+    /// Sends a request with a body of a content type, if there is one.
+    ///
+    /// # Errors
+    /// Nobody answers, or not as an admin door does.
+    pub fn send(&self, method: &str, target: &str, body: Option<(&str, &str)>) -> Result<Answer> {
         let (stream, door, host, token) = match &self.admin {
             Some(server) => self.address(server)?,
             None => self.open_socket()?,
@@ -143,10 +152,10 @@ fn exchange(
     method: &str,
     target: &str,
     (host, token): (&str, Option<&str>),
-    body: Option<&Value>,
+    body: Option<(&str, &str)>,
 ) -> Result<Answer> {
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let (kind, body) = body.map_or((String::new(), String::new()), |b| ("Content-Type: application/json\r\n".to_owned(), b.to_string()));
+    let (kind, body) = body.map_or((String::new(), ""), |(kind, body)| (format!("Content-Type: {kind}\r\n"), body));
     let length = if method == "GET" { String::new() } else { format!("{kind}Content-Length: {}\r\n", body.len()) };
     let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{token}{length}\r\n{body}");
     stream.write_all(request.as_bytes())?;

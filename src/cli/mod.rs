@@ -1,10 +1,12 @@
-//! The command line: `run`, `check`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
+//! The command line: `run`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
 //! 78 `run` with a bad file.
 
 pub mod check;
 pub mod client;
+pub mod explain;
 pub mod life;
 pub mod message;
+pub mod rules;
 pub mod run;
 
 use std::io::IsTerminal;
@@ -27,6 +29,12 @@ enum Command {
     Run(RunArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
+    /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
+    Explain(explain::ExplainArgs),
+    /// Tell a running sidecar to read its rules file now
+    Reload(client::DoorArgs),
+    /// Tell a running sidecar to go back to the rules before those in force
+    Rollback(client::DoorArgs),
     /// Tell a running sidecar to finish what runs and to end, as SIGTERM does
     Drain(client::DoorArgs),
     /// Ask a running sidecar how it is: exit code 0 or 1
@@ -83,9 +91,17 @@ pub enum PresetArg {
 struct CheckArgs {
     /// Files [default: config/sidecar.yaml and config/rules.yaml]
     files: Vec<PathBuf>,
+    /// Also print what the rules would change: compared with another file, or with the `live` rules of a running sidecar
+    #[arg(long, value_name = "FILE|live")]
+    against: Option<String>,
+    /// Warnings count as errors
+    #[arg(long)]
+    deny_warnings: bool,
     /// How problems are printed
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = check::Format::Human)]
+    format: check::Format,
+    #[command(flatten)]
+    door: client::DoorArgs,
 }
 
 #[derive(Debug, Args)]
@@ -115,12 +131,6 @@ struct PurgeArgs {
     door: client::DoorArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
-}
-
 /// Parses the arguments and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -134,6 +144,9 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => checked(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Reload(door) => rules::reload(&door),
+        Command::Rollback(door) => rules::rollback(&door),
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),
@@ -146,17 +159,15 @@ fn checked(args: &CheckArgs) -> ExitCode {
     if files.is_empty() {
         files = ["config/sidecar.yaml", "config/rules.yaml"].map(PathBuf::from).to_vec();
     }
-    let format = match args.format {
-        Format::Human => check::Format::Human,
-        Format::Json => check::Format::Json,
-    };
+    let format = if args.door.json { check::Format::Json } else { args.format };
+    let options = check::Options { format, deny_warnings: args.deny_warnings, against: args.against.as_deref(), door: &args.door };
     let mut out = std::io::stdout().lock();
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    match check::check(&files, format, &mut out, colour) {
+    match check::check(&files, &options, &mut out, colour) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("edge-sidecar: cannot print: {error}");
+            eprintln!("edge-sidecar: {error:#}");
             ExitCode::from(1)
         }
     }

@@ -65,7 +65,7 @@ fn settings(args: &RunArgs) -> Result<Settings, String> {
         Some(path) => (path.display().to_string(), read(path)?),
         None => ("built-in rules".to_owned(), builtin(args.preset.map(|PresetArg::Whatsapp| Preset::WhatsApp)).as_bytes().to_vec()),
     };
-    let live = Live::start(&name, &bytes, clock.wall()).map_err(|judgement| judgement.render(&name, colour()))?;
+    let live = Live::start_at(sidecar.sites(), &name, &bytes, clock.wall()).map_err(|judgement| judgement.render(&name, colour()))?;
     Ok(Settings { sidecar, live, rules, clock })
 }
 

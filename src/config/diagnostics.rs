@@ -140,6 +140,8 @@ codes! {
     Unsupported = "unsupported",
     /// Can never match.
     Unreachable = "unreachable",
+    /// An expectation of `tests:` that does not hold.
+    TestFailed = "test-failed",
     /// More memory than there is.
     Budget = "over-budget",
 }
@@ -202,10 +204,11 @@ impl Problem {
 pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    let hidden: Vec<usize> = problems.iter().filter(|p| p.code == Code::Secret).map(|p| p.line).collect();
+    let secret: Vec<usize> = problems.iter().filter(|p| p.code == Code::Secret).map(|p| p.line).collect();
     for problem in problems.iter().take(SHOWN) {
-        let source = (!hidden.contains(&problem.line)).then_some(source);
-        let _ = writeln!(out, "{}\n", renderer.render(&[group(problem, file, source)]));
+        // nor is the line of a secret shown for what else is wrong in it
+        let hidden = secret.contains(&problem.line);
+        let _ = writeln!(out, "{}\n", renderer.render(&[group(problem, file, source, hidden)]));
     }
     if problems.len() > SHOWN {
         let _ = writeln!(out, "and {} more\n", problems.len() - SHOWN);
@@ -213,18 +216,17 @@ pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> S
     out
 }
 
-/// One problem; without its line where `source` is not to be shown.
-fn group<'a>(problem: &'a Problem, file: &'a str, source: Option<&'a str>) -> Group<'a> {
+fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str, hidden: bool) -> Group<'a> {
     let level = if problem.is_error() { Level::ERROR } else { Level::WARNING };
     let title = level.primary_title(problem.message.as_str()).id(problem.code.as_str());
     let mut group = if problem.line == 0 {
         title.element(Origin::path(file))
-    } else if let Some(source) = source {
+    } else if hidden {
+        title.element(Origin::path(file).line(problem.line).char_column(problem.column))
+    } else {
         let (lines, start, end) = around(source, problem.span);
         let mark = AnnotationKind::Primary.span(start..end);
         title.element(Snippet::source(lines).path(file).line_start(problem.line).annotation(mark))
-    } else {
-        title.element(Origin::path(file).line(problem.line).char_column(problem.column))
     };
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(help.as_str()));

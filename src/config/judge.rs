@@ -12,7 +12,7 @@ use super::sidecar::Sidecar;
 use super::spanned::{self, Kind, Node};
 use super::verify_rule::Secrets;
 use super::{rules, sidecar_file};
-use crate::engine::RuleSet;
+use crate::engine::{RuleSet, Site};
 
 /// A judgement.
 #[derive(Clone, Debug)]
@@ -39,18 +39,18 @@ impl<T> Judgement<T> {
     }
 }
 
-/// Judges a rules file, without a look at the secrets that it names.
+/// Judges a rules file for a sidecar with one listener, as it is without a sidecar file, without a look at the secrets that it names.
 #[must_use]
 pub fn judge_rules(bytes: &[u8]) -> Judgement<RuleSet> {
-    judge_rules_with(bytes, Secrets::Unread)
+    judge_rules_at(bytes, &[Site::default()], Secrets::Unread)
 }
 
-/// Judges a rules file.
+/// Judges a rules file for a sidecar with these listeners.
 #[must_use]
-pub fn judge_rules_with(bytes: &[u8], secrets: Secrets) -> Judgement<RuleSet> {
+pub fn judge_rules_at(bytes: &[u8], sites: &[Site], secrets: Secrets) -> Judgement<RuleSet> {
     let (root, mut d, source) = open(bytes);
     d.secrets = secrets;
-    let value = root.map(|root| rules::decode(&mut d, &root));
+    let value = root.map(|root| rules::decode(&mut d, &root, sites));
     Judgement::new(value, d.problems, source)
 }
 

@@ -1,39 +1,22 @@
 //! The rules in force, and the one way to change them: all or nothing, the last good ones stay.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use sha2::{Digest, Sha256};
 
 use super::Snapshot;
-use super::diagnostics::Problem;
-use super::judge::{Judgement, judge_rules_with};
-use super::status::{self, LastReload, Numbers, Outcome, Status};
+use super::difference::Difference;
+use super::judge::{Judgement, judge_rules_at};
+pub use super::offer::{NoReload, Offer};
+use super::status::{self, Cause, Numbers, Outcome, Reload, Status};
 use super::verify_rule::Secrets;
-use crate::engine::RuleSet;
-
-/// What became of an offered text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// It is the running text, with the secrets that it runs with.
-    Unchanged,
-    /// It is in force now.
-    Accepted {
-        /// Its generation.
-        generation: u64,
-        /// The rules added, removed or changed; a section's word for what has no name.
-        changed: Vec<String>,
-    },
-    /// The last good rules stay.
-    Refused {
-        /// Why.
-        problems: Vec<Problem>,
-        /// The same, as a person reads it, without colour.
-        rendered: String,
-    },
-}
+use super::watch;
+use crate::engine::{RuleSet, Site};
 
 type Hook = Box<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
@@ -43,23 +26,24 @@ pub struct Live {
     state: Mutex<State>,
     hooks: Mutex<Vec<Hook>>,
     file: String,
+    sites: Vec<Site>,
+    path: OnceLock<PathBuf>,
 }
+
+/// Most reloads remembered, and most texts to go back to.
+const HISTORY: usize = 20;
+/// Most bytes of texts to go back to.
+const TEXTS: usize = 2 << 20;
 
 #[derive(Debug)]
 struct State {
     numbers: Numbers,
-    last_reload: Option<LastReload>,
-}
-
-impl State {
-    /// The file holds the running text. After a refused edit, file and rules agree again, and `/config` says so as the gauge does.
-    fn settle(&mut self, now: SystemTime) {
-        self.numbers.file_differs = false;
-        if !self.numbers.last_reload_successful {
-            self.numbers.last_reload_successful = true;
-            self.last_reload = Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: Vec::new(), changed: Vec::new() });
-        }
-    }
+    /// The last reloads, the newest last.
+    history: VecDeque<Reload>,
+    /// Earlier texts, the newest last.
+    earlier: VecDeque<Arc<str>>,
+    /// The text that was rolled back.
+    held: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Live {
@@ -79,15 +63,25 @@ impl Live {
     /// # Errors
     /// The judgement, if the text is refused.
     pub fn start(file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
-        let mut judgement = judge_rules_with(bytes, Secrets::Needed);
+        Self::start_at(vec![Site::default()], file, bytes, now)
+    }
+
+    /// The same, for a sidecar with these listeners.
+    ///
+    /// # Errors
+    /// The judgement, if the text is refused.
+    pub fn start_at(sites: Vec<Site>, file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
+        let mut judgement = judge_rules_at(bytes, &sites, Secrets::Needed);
         let Some(rules) = judgement.value.take() else { return Err(Box::new(judgement)) };
         let numbers =
             Numbers { generation: 1, successes: 0, failures: 0, last_success: now, last_reload_successful: true, file_differs: false };
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot(rules, 1, bytes, now)),
-            state: Mutex::new(State { numbers, last_reload: None }),
+            state: Mutex::new(State { numbers, history: VecDeque::new(), earlier: VecDeque::new(), held: None }),
             hooks: Mutex::default(),
             file: file.to_owned(),
+            sites,
+            path: OnceLock::new(),
         })
     }
 
@@ -103,54 +97,112 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Offers a text. All of it is taken, or nothing. With it the secrets that it names are read, also if it is the running text.
+    /// Names the file that [`Live::reload`] reads.
+    pub fn read_from(&self, path: &Path) {
+        // the first one stays: a sidecar has one rules file
+        let _ = self.path.set(path.to_owned());
+    }
+
+    /// Where requests come in.
+    #[must_use]
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Offers the text that the file holds. All of it is taken, or nothing.
     pub fn offer(&self, bytes: &[u8], now: SystemTime) -> Offer {
         let mut state = lock(&self.state);
+        if state.held.as_ref().is_some_and(|held| held.as_bytes() == bytes) {
+            state.numbers.file_differs = true;
+            return Offer::Held;
+        }
+        self.take(&mut state, bytes, now, Cause::File)
+    }
+
+    /// Reads the file now and offers its text, even one that was rolled back.
+    ///
+    /// # Errors
+    /// There is no file, or it cannot be read.
+    pub fn reload(&self, now: SystemTime) -> Result<Offer, NoReload> {
+        let path = self.path.get().ok_or(NoReload::NoFile)?;
+        let Some(bytes) = watch::read(path) else {
+            self.file_differs();
+            return Err(NoReload::Unreadable);
+        };
+        Ok(self.take(&mut lock(&self.state), &bytes, now, Cause::Command))
+    }
+
+    /// Goes back to the text before the one in force, as a new generation. The file then differs, and its text stays out.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn rollback(&self, now: SystemTime) -> Result<Offer, NoReload> {
+        let mut state = lock(&self.state);
+        let text = state.earlier.pop_back().ok_or(NoReload::NoEarlier)?;
+        let left = Arc::clone(&self.load().text);
+        let offer = self.take(&mut state, text.as_bytes(), now, Cause::Rollback);
+        if matches!(offer, Offer::Accepted { .. }) {
+            // what was left is no generation to go back to
+            state.earlier.pop_back();
+            state.held = Some(left);
+            state.numbers.file_differs = self.path.get().is_some();
+        }
+        Ok(offer)
+    }
+
+    fn take(&self, state: &mut State, bytes: &[u8], now: SystemTime, cause: Cause) -> Offer {
         let running = self.load_full();
         let same = running.text.as_bytes() == bytes;
+        if same {
+            state.held = None;
+        }
         if same && !running.rules.has_secrets() {
-            state.settle(now);
+            state.settle(now, cause);
             return Offer::Unchanged;
         }
-        let mut judgement = judge_rules_with(bytes, Secrets::Needed);
+        let mut judgement = judge_rules_at(bytes, &self.sites, Secrets::Needed);
         let Some(rules) = judgement.value.take() else {
             // looked at twice a second: told once
-            let known =
-                state.last_reload.as_ref().is_some_and(|last| last.outcome == Outcome::Refused && last.diagnostics == judgement.problems);
-            return if same && known { Offer::Unchanged } else { self.refuse(&mut state, judgement, now) };
+            let known = state.history.back().is_some_and(|last| last.outcome == Outcome::Refused && last.diagnostics == judgement.problems);
+            return if same && known { Offer::Unchanged } else { self.refuse(state, judgement, now, cause) };
         };
         let changed = status::changed(&running.rules, &rules);
         if same && changed.is_empty() {
-            state.settle(now);
+            state.settle(now, cause);
             return Offer::Unchanged;
         }
-        let generation = running.generation + 1;
-        let next = Arc::new(snapshot(rules, generation, bytes, now));
+        let next = Arc::new(snapshot(rules, running.generation + 1, bytes, now));
+        let difference = Difference::of((&running.rules, &running.text), (&next.rules, &next.text));
         self.current.store(Arc::clone(&next));
-        state.numbers = Numbers {
-            generation,
-            successes: state.numbers.successes + 1,
-            failures: state.numbers.failures,
-            last_success: now,
-            last_reload_successful: true,
-            file_differs: false,
-        };
-        state.last_reload =
-            Some(LastReload { at: now, outcome: Outcome::Accepted, diagnostics: judgement.problems, changed: changed.clone() });
+        // the same text with other secrets is none to go back to
+        state.in_force((!same).then_some(&running.text), next.generation, now);
+        let reload = Reload::accepted(now, cause, next.generation);
+        state.note(Reload { diagnostics: judgement.problems, changed: changed.clone(), difference, ..reload });
         for hook in lock(&self.hooks).iter() {
             hook(&next);
         }
-        Offer::Accepted { generation, changed }
+        Offer::Accepted { generation: next.generation, changed }
     }
 
-    fn refuse(&self, state: &mut State, judgement: Judgement<RuleSet>, now: SystemTime) -> Offer {
+    fn refuse(&self, state: &mut State, judgement: Judgement<RuleSet>, now: SystemTime, cause: Cause) -> Offer {
         let rendered = judgement.render(&self.file, false);
         let problems = judgement.problems;
+        state.held = None;
         state.numbers.failures += 1;
         state.numbers.last_reload_successful = false;
         state.numbers.file_differs = true;
-        state.last_reload = Some(LastReload { at: now, outcome: Outcome::Refused, diagnostics: problems.clone(), changed: Vec::new() });
+        let reload = Reload::accepted(now, cause, state.numbers.generation);
+        state.note(Reload { outcome: Outcome::Refused, diagnostics: problems.clone(), ..reload });
         Offer::Refused { problems, rendered }
+    }
+
+    /// Judges a text as a reload would, and compares it with the rules in force; nothing changes.
+    #[must_use]
+    pub fn check(&self, bytes: &[u8]) -> (Judgement<RuleSet>, Difference) {
+        let judgement = judge_rules_at(bytes, &self.sites, Secrets::Needed);
+        let running = self.load();
+        let difference = judgement.value.as_ref().map(|rules| Difference::of((&running.rules, &running.text), (rules, &judgement.source)));
+        (judgement, difference.unwrap_or_default())
     }
 
     /// Notes that the file is gone, or holds a text that is not offered yet.
@@ -179,9 +231,47 @@ impl Live {
             hash: running.hash.clone(),
             since: running.since,
             file_differs: state.numbers.file_differs,
-            last_reload: state.last_reload.clone(),
+            last_reload: state.history.back().cloned(),
             text: running.text.to_string(),
         }
+    }
+
+    /// The last reloads, the newest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Reload> {
+        lock(&self.state).history.iter().rev().cloned().collect()
+    }
+}
+
+impl State {
+    fn note(&mut self, reload: Reload) {
+        self.history.push_back(reload);
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+    }
+
+    /// The file holds the running text. After a refused edit, file and rules agree again, and `/config` says so as the gauge does.
+    fn settle(&mut self, now: SystemTime, cause: Cause) {
+        self.numbers.file_differs = false;
+        if !self.numbers.last_reload_successful {
+            self.numbers.last_reload_successful = true;
+            self.note(Reload::accepted(now, cause, self.numbers.generation));
+        }
+    }
+
+    fn in_force(&mut self, before: Option<&Arc<str>>, generation: u64, now: SystemTime) {
+        self.held = None;
+        self.earlier.extend(before.map(Arc::clone));
+        while self.earlier.len() > HISTORY || self.earlier.iter().map(|text| text.len()).sum::<usize>() > TEXTS {
+            self.earlier.pop_front();
+        }
+        let numbers = &mut self.numbers;
+        numbers.generation = generation;
+        numbers.successes += 1;
+        numbers.last_success = now;
+        numbers.last_reload_successful = true;
+        numbers.file_differs = false;
     }
 }
 
@@ -194,66 +284,4 @@ fn snapshot(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> S
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::Clock;
-
-    const GOOD: &str = "version: 1\ncache:\n  include:\n    - { name: a, match: \"/a\", ttl: 1s }\n";
-    const BAD: &str = "version: 1\ncashe: {}\n";
-
-    fn accepted(offer: &Offer) -> Option<Vec<&str>> {
-        if let Offer::Accepted { changed, .. } = offer { Some(changed.iter().map(String::as_str).collect()) } else { None }
-    }
-
-    #[test]
-    fn accepts_refuses_and_comes_back() {
-        let clock = Clock::manual();
-        let live = Live::start("rules.yaml", b"version: 1\n", clock.wall()).expect("good rules");
-        let swaps = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&swaps);
-        live.subscribe(move |snapshot| seen.store(snapshot.generation, Relaxed));
-        assert_eq!(live.offer(b"version: 1\n", clock.wall()), Offer::Unchanged);
-        let kept = live.load_full();
-        clock.advance(Duration::from_secs(5));
-        assert_eq!(accepted(&live.offer(GOOD.as_bytes(), clock.wall())), Some(vec!["a"]));
-        assert_eq!((kept.generation, live.load().generation, swaps.load(Relaxed)), (1, 2, 2));
-        let success = live.numbers().last_success;
-        assert_eq!(success, clock.wall());
-
-        clock.advance(Duration::from_secs(5));
-        let offer = live.offer(BAD.as_bytes(), clock.wall());
-        assert!(matches!(&offer, Offer::Refused { rendered, .. } if rendered.contains("rules.yaml:2:1")), "{offer:?}");
-        let numbers = live.numbers();
-        let state = (numbers.generation, numbers.successes, numbers.failures, numbers.last_reload_successful, numbers.file_differs);
-        assert_eq!(state, (2, 1, 1, false, true));
-        assert_eq!((&*live.load().text, numbers.last_success), (GOOD, success));
-
-        assert_eq!(live.offer(GOOD.as_bytes(), clock.wall()), Offer::Unchanged);
-        let numbers = live.numbers();
-        assert_eq!((numbers.generation, numbers.last_reload_successful, numbers.file_differs), (2, true, false));
-        assert_eq!(swaps.load(Relaxed), 2);
-    }
-
-    #[test]
-    fn a_bad_first_text_starts_nothing() {
-        let judgement = Live::start("rules.yaml", BAD.as_bytes(), Clock::manual().wall()).expect_err("refused");
-        assert_eq!(judgement.problems.len(), 1);
-    }
-
-    #[test]
-    fn the_status_is_plain_json() {
-        let live = Live::start("rules.yaml", b"version: 1\n", SystemTime::UNIX_EPOCH).expect("good rules");
-        live.offer(BAD.as_bytes(), SystemTime::UNIX_EPOCH + Duration::from_mins(1));
-        let json = serde_json::to_value(live.status()).expect("plain data");
-        assert_eq!(json["since"], "1970-01-01T00:00:00Z");
-        assert_eq!((&json["generation"], &json["fileDiffers"]), (&1.into(), &true.into()));
-        assert_eq!(json["lastReload"]["at"], "1970-01-01T00:01:00Z");
-        assert_eq!(json["lastReload"]["outcome"], "refused");
-        assert_eq!(json["lastReload"]["diagnostics"][0]["code"], "unknown-key");
-        assert_eq!(json["lastReload"]["diagnostics"][0]["help"], "did you mean `cache`?");
-        assert_eq!(json["hash"].as_str().map(str::len), Some(12));
-    }
-}
+mod tests;

@@ -7,34 +7,40 @@ use http::Method;
 
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
-use super::diagnostics::Code;
+use super::diagnostics::{Code, Problem};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
-use super::values;
+use super::{tests_block, values};
 use crate::cache::{self, Scope, Ttl};
 use crate::engine::ruleset::SlowRule;
-use crate::engine::{Rule, RuleSet, Section};
+use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
 use crate::upstream::health;
 
 /// Keys of the file.
-pub const KEYS: [&str; 5] = ["version", "cache", "dedup", "slow", "health"];
+pub const KEYS: [&str; 6] = ["version", "cache", "dedup", "slow", "health", "tests"];
 /// Statuses that a rule may give a lifetime (cache.md 4.1).
 const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
 /// Longest `health.window`.
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Reads a rules file; what is wrong is in the decoder.
-pub fn decode(d: &mut Decoder, root: &Node) -> RuleSet {
+/// Reads a rules file and runs its tests; what is wrong is in the decoder. `sites` are where requests come in.
+pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
     let Some(fields) = d.fields(root, &KEYS) else { return RuleSet::default() };
     d.version(fields);
     unique_names(d, fields);
-    RuleSet {
+    let tests = fields.get("tests").map(|n| tests_block::tests(d, n)).unwrap_or_default();
+    let rules = RuleSet {
         cache: fields.get("cache").map(|n| section(d, n, cache_rule)).unwrap_or_default(),
         dedup: fields.get("dedup").map(|n| section(d, n, dedup_rule)).unwrap_or_default(),
         slow: fields.get("slow").map(|n| d.each(n, slow_rule)).unwrap_or_default(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
+    };
+    // of rules with mistakes in them the tests would say what follows from the mistakes
+    if !d.problems.iter().any(Problem::is_error) {
+        tests_block::run(d, &tests, &rules, sites);
     }
+    rules
 }
 
 /// Names are unique in the whole file: they are labels, log fields and lines of the trace.
@@ -56,10 +62,16 @@ fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
     let exclude = fields.get("exclude").map(|n| d.each(n, exclusion)).unwrap_or_default();
     let mut include: Vec<Arc<Rule<S>>> = Vec::new();
     for item in fields.get("include").and_then(|n| d.list(n)).unwrap_or_default() {
+        let before = d.problems.len();
         let Some(rule) = rule(d, item) else { continue };
-        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher) {
-            let message = format!("the rule `{}` is never reached: `{}` above it matches the same requests", rule.name, earlier.name);
-            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides");
+        // what is left of a rule with mistakes says nothing about what was meant
+        if d.problems[before..].iter().any(Problem::is_error) {
+            continue;
+        }
+        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher || earlier.matcher.is_all()) {
+            let all = if earlier.matcher == rule.matcher { "the same requests" } else { "every request" };
+            let message = format!("the rule `{}` is never reached: `{}` above it matches {all}", rule.name, earlier.name);
+            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides: move the narrower one up, or remove it");
         }
         include.push(Arc::new(rule));
     }

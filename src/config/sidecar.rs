@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::engine::Site;
 use crate::upstream::retry;
 
 /// The whole file, every default filled in.
@@ -31,6 +32,19 @@ pub struct Sidecar {
     pub log: Log,
     /// Path of the rules file, relative to the folder of `sidecar.yaml`; `None` = built-in rules only.
     pub rules: Option<PathBuf>,
+}
+
+impl Sidecar {
+    /// Where requests come in and go to, for the rules: a site for each listener.
+    #[must_use]
+    pub fn sites(&self) -> Vec<Site> {
+        let site = |listener: &Listener| {
+            let upstream = self.upstreams.iter().find(|u| u.name == listener.upstream)?;
+            let (listener, upstream, prefix) = (listener.name.clone(), upstream.name.clone(), upstream.function_prefix.clone());
+            Some(Site { listener, upstream, prefix })
+        };
+        self.listeners.iter().filter_map(site).collect()
+    }
 }
 
 /// One entry of `listeners:`.

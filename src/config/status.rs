@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::diagnostics::Problem;
+use super::difference::Difference;
 use crate::engine::{Rule, RuleSet, Section};
 
 /// Figures of the reloads.
@@ -46,18 +47,45 @@ impl Outcome {
     }
 }
 
-/// The last reload.
+/// What asked for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The file changed.
+    File,
+    /// `reload`, or SIGHUP.
+    Command,
+    /// `rollback`.
+    Rollback,
+}
+
+/// One reload.
 #[derive(Clone, Debug, Serialize)]
-pub struct LastReload {
+pub struct Reload {
     /// When.
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
+    /// What asked for it.
+    pub cause: Cause,
     /// How it ended.
     pub outcome: Outcome,
+    /// The generation in force after it.
+    pub generation: u64,
     /// What was found.
     pub diagnostics: Vec<Problem>,
     /// The rules it changed.
     pub changed: Vec<String>,
+    /// The same in words.
+    pub difference: Difference,
+}
+
+impl Reload {
+    /// One that changed nothing.
+    #[must_use]
+    pub fn accepted(at: SystemTime, cause: Cause, generation: u64) -> Self {
+        let (diagnostics, changed, difference) = (Vec::new(), Vec::new(), Difference::default());
+        Self { at, cause, outcome: Outcome::Accepted, generation, diagnostics, changed, difference }
+    }
 }
 
 /// The state of the rules, for `/config`.
@@ -74,7 +102,7 @@ pub struct Status {
     /// Whether the file holds another text, or is gone.
     pub file_differs: bool,
     /// The last reload, if there was one.
-    pub last_reload: Option<LastReload>,
+    pub last_reload: Option<Reload>,
     /// The running text.
     pub text: String,
 }

@@ -47,6 +47,7 @@ impl Watcher {
     /// No thread can be started.
     pub fn start(path: &Path, live: Arc<Live>, clock: Clock) -> std::io::Result<Self> {
         let path = std::path::absolute(path)?;
+        live.read_from(&path);
         let (stop, signals) = channel();
         let events = watch_folder(&path, stop.clone());
         let target = fs::canonicalize(&path).ok();
@@ -170,6 +171,7 @@ impl Work {
     fn offer(&self, bytes: &[u8]) {
         match self.live.offer(bytes, self.clock.wall()) {
             Offer::Unchanged => {}
+            Offer::Held => tracing::warn!(event = "reload", "the rules file still holds what was rolled back, the rules stay"),
             Offer::Accepted { generation, changed } => {
                 tracing::info!(event = "reload", generation, changed = changed.join(" "), "rules reloaded");
             }
@@ -181,7 +183,7 @@ impl Work {
 }
 
 /// The file's bytes, one more than are ever accepted at most; `None` if it cannot be read.
-fn read(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX) + 4;
     let mut bytes = Vec::new();
     let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|m| m.is_file()))?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::ruleset::{Exclusion, Rule, RuleSet, Section};
+use super::ruleset::{Rule, RuleSet, Section};
+use super::trace::{Entry, Observer, Part};
 use crate::cache::{self, CacheKey, CallerSecret, request};
 use crate::dedup::{self, SkipReason};
-use crate::rules::Facts;
+use crate::rules::{Facts, Matcher};
 
 /// What is to be done with one request. Owns its rules, so that a request ends on the rules it began with.
 #[derive(Clone, Debug)]
@@ -66,26 +67,37 @@ pub enum DedupPlan {
 /// Makes the plan. Exclusions first, then the first include that matches, in each section by itself.
 #[must_use]
 pub fn plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret) -> Plan {
-    let slow = rules.slow.iter().find(|s| s.matcher.check(facts).is_ok());
-    Plan {
-        cache: cache_plan(rules, facts, secret),
-        dedup: dedup_plan(rules, facts),
-        slow_after: slow.map_or(RuleSet::SLOW_AFTER, |s| s.after),
-    }
+    plan_seen(rules, facts, secret, &mut ())
 }
 
-fn decide<'r, S>(section: &'r Section<S>, facts: &Facts<'_>) -> Option<&'r Arc<Rule<S>>> {
-    let excluded = |e: &Exclusion| e.matcher.check(facts).is_ok();
-    let rule = section.include.iter().find(|r| r.matcher.check(facts).is_ok())?;
-    (!section.exclude.iter().any(excluded)).then_some(rule)
+/// Makes the plan and tells an observer each entry it looks at on the way.
+pub fn plan_seen(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret, seen: &mut impl Observer) -> Plan {
+    let cache = cache_plan(rules, facts, secret, seen);
+    let dedup = dedup_plan(rules, facts, seen);
+    let slow = rules.slow.iter().enumerate().find(|(at, s)| matches(seen, Part::Slow, Entry::Include(*at), &s.matcher, facts));
+    Plan { cache, dedup, slow_after: slow.map_or(RuleSet::SLOW_AFTER, |(_, s)| s.after) }
+}
+
+fn matches(seen: &mut impl Observer, part: Part, entry: Entry, matcher: &Matcher, facts: &Facts<'_>) -> bool {
+    let found = matcher.check(facts);
+    seen.looked(part, entry, found);
+    found.is_ok()
+}
+
+/// The rule that decides. Exclusions win, and are looked at only where there is a rule to win against: most requests match none.
+fn decide<'r, S>(part: Part, section: &'r Section<S>, facts: &Facts<'_>, seen: &mut impl Observer) -> Option<&'r Arc<Rule<S>>> {
+    let mut include = section.include.iter().enumerate();
+    let (_, rule) = include.find(|(at, r)| matches(seen, part, Entry::Include(*at), &r.matcher, facts))?;
+    let excluded = section.exclude.iter().enumerate().any(|(at, e)| matches(seen, part, Entry::Exclude(at), &e.matcher, facts));
+    (!excluded).then_some(rule)
 }
 
 /// `OPTIONS` is never touched: a preflight carries no token and the function answers it (interface.md 3).
-fn cache_plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret) -> CachePlan {
+fn cache_plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret, seen: &mut impl Observer) -> CachePlan {
     if facts.method == Method::OPTIONS {
         return CachePlan::None;
     }
-    let Some(rule) = decide(&rules.cache, facts) else { return CachePlan::None };
+    let Some(rule) = decide(Part::Cache, &rules.cache, facts, seen) else { return CachePlan::None };
     let rule = Arc::clone(rule);
     let request = request::Request {
         method: facts.method,
@@ -107,11 +119,11 @@ fn cache_plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret) -> Cach
 }
 
 /// Only requests that carry an event are deduplicated: a GET or HEAD is Meta's handshake or a health check, OPTIONS a preflight.
-fn dedup_plan(rules: &RuleSet, facts: &Facts<'_>) -> DedupPlan {
+fn dedup_plan(rules: &RuleSet, facts: &Facts<'_>, seen: &mut impl Observer) -> DedupPlan {
     if matches!(*facts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return DedupPlan::None;
     }
-    let Some(rule) = decide(&rules.dedup, facts) else { return DedupPlan::None };
+    let Some(rule) = decide(Part::Dedup, &rules.dedup, facts, seen) else { return DedupPlan::None };
     let rule = Arc::clone(rule);
     if facts.path.is_odd() {
         return DedupPlan::Skip { rule, reason: SkipReason::OddPath };

@@ -81,15 +81,15 @@ enum Words<'a> {
 }
 
 impl Words<'_> {
-    /// The next one. A hang-up of the terminal is none.
-    async fn next(&mut self) -> Stop {
+    /// The next one. A hang-up is none: it asks for the rules file to be read, as of other servers.
+    async fn next(&mut self, work: &Work) -> Stop {
         match self {
             Self::Channel(channel) => channel.recv().await.unwrap_or(Stop::Now),
             Self::Signals { term, int, hangup } => loop {
                 tokio::select! {
                     _ = term.recv() => return Stop::Announced,
                     _ = int.recv() => return Stop::Now,
-                    _ = hangup.recv() => {}
+                    _ = hangup.recv() => work.shared.reload(),
                 }
             },
         }
@@ -126,15 +126,15 @@ impl ShutdownSignalWatch for Drain {
     async fn recv(&self) -> ShutdownSignal {
         let mut words = self.words().await;
         let (commanded, announce) = tokio::select! {
-            stop = words.next() => (false, if stop == Stop::Announced { self.settings.announce } else { Duration::ZERO }),
+            stop = words.next(&self.work) => (false, if stop == Stop::Announced { self.settings.announce } else { Duration::ZERO }),
             () = self.work.commanded.notified() => (true, self.settings.announce.max(LAST_ANSWER)),
         };
         let cut = async {
             if commanded {
-                words.next().await;
+                words.next(&self.work).await;
                 tracing::info!(event = "drain", running = self.work.running(), "a signal joins the drain that was commanded");
             }
-            words.next().await
+            words.next(&self.work).await
         };
         tokio::select! {
             () = self.drain(announce) => ShutdownSignal::GracefulTerminate,

@@ -9,6 +9,7 @@ pub mod client;
 pub mod ctx;
 pub mod drain;
 pub mod exchange;
+pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod framing;
@@ -34,8 +35,8 @@ use dashmap::DashMap;
 
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
-use crate::config::Live;
 use crate::config::sidecar::{Limits, Memory, Network};
+use crate::config::{Live, Offer};
 use crate::flow::budget::Budget;
 use crate::flow::{Running, RunningGuard};
 use crate::store::flights::Flights;
@@ -90,6 +91,23 @@ impl Shared {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+}
+
+impl Shared {
+    /// Reads the rules file now, beside what runs; the log says what came of it.
+    pub fn reload(&self) {
+        let (live, now) = (Arc::clone(&self.live), self.clock.wall());
+        tokio::task::spawn_blocking(move || match live.reload(now) {
+            Ok(Offer::Accepted { generation, changed }) => {
+                tracing::info!(event = "reload", generation, changed = changed.join(" "), "rules reloaded");
+            }
+            Ok(Offer::Refused { problems, rendered }) => {
+                tracing::warn!(event = "reload", problems = problems.len(), "rules file refused, the last good rules stay\n{rendered}");
+            }
+            Ok(Offer::Unchanged | Offer::Held) => tracing::info!(event = "reload", "the rules file holds the running rules"),
+            Err(why) => tracing::warn!(event = "reload", "{}", why.as_str()),
+        });
     }
 }
 

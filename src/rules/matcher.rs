@@ -102,6 +102,13 @@ impl Matcher {
         Self { path: Some(pattern), ..Self::default() }
     }
 
+    /// Whether it is sure to match every request: no part, or `**` on the path alone.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        let rest = Self { path: None, ..self.clone() };
+        rest == Self::default() && self.path.as_ref().is_none_or(|path| matches!(path.as_str(), "**" | "/**"))
+    }
+
     /// Whether every part holds, else the first (cheapest first) that does not.
     ///
     /// # Errors

@@ -6,4 +6,4 @@ pub mod matcher;
 pub mod path;
 
 pub use facts::Facts;
-pub use matcher::{Matcher, Pattern};
+pub use matcher::{Matcher, Mismatch, Pattern};

@@ -16,6 +16,8 @@ mod corpora;
 mod doors;
 mod drain;
 mod drain_load;
+
+mod explain;
 mod extractor_differential;
 mod faults;
 mod functions;
@@ -28,6 +30,7 @@ mod memory_stuck;
 mod pass;
 mod protocol_model;
 mod reload;
+mod reload_commands;
 mod reload_requests;
 mod repeats;
 mod security;

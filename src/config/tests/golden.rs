@@ -16,7 +16,7 @@ fn every_broken_file_is_explained_in_the_expected_words() {
         fs::read_dir(folder()).expect("the folder is part of the project").map(|e| e.expect("an entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     files.sort();
-    assert!(files.len() >= 20, "only {} files", files.len());
+    assert!(files.len() >= 40, "only {} files", files.len());
     let wrong: Vec<String> = files.iter().filter_map(|path| compare(path)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
