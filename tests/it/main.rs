@@ -3,12 +3,14 @@
 
 mod admin;
 mod boundary;
+mod cache_suite;
 mod cached;
 mod cached_endings;
 mod cached_flights;
 mod cached_life;
 mod cached_privacy;
 mod cached_requests;
+mod cached_selected;
 mod cached_storing;
 mod claims_stress;
 mod command;
