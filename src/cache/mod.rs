@@ -9,6 +9,7 @@ pub mod policy;
 pub mod request;
 pub mod selected;
 pub mod status;
+pub mod token;
 pub mod vary;
 
 use std::time::Duration;

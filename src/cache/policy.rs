@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, SET_COOKIE};
 use super::control::{Directives, Wishes, age_of, date_of};
 use super::request::is_authorized;
 use super::vary::Selecting;
-use super::{Entry, Scope, Settings, Statuses};
+use super::{Entry, Scope, Settings, Statuses, token};
 
 /// Why an answer was not stored. Closed: label and `detail=` of `Cache-Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +111,8 @@ pub struct Facts {
     pub received: Instant,
     /// Its `Date`.
     pub date: Option<SystemTime>,
+    /// How many seconds after `received` the token ends of the one caller it is kept for.
+    pub token_left: Option<u32>,
 }
 
 impl Facts {
@@ -169,11 +171,24 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
     if announced_length(headers).is_some_and(|length| length > max_object) {
         return Err(NotStored::TooLarge);
     }
-    let facts = Facts { status: answer.status, directives, initial_age: initial_age(answer), received: answer.now, date: date_of(headers) };
-    if facts.initial_age >= lifetime(&facts, settings) {
+    let facts = Facts {
+        status: answer.status,
+        directives,
+        initial_age: initial_age(answer),
+        received: answer.now,
+        date: date_of(headers),
+        token_left: (settings.scope == Scope::PerCaller).then(|| token_left(request, answer)).flatten(),
+    };
+    if facts.initial_age >= lifetime(&facts, settings) || facts.token_left == Some(0) {
         return Err(NotStored::NoFreshness);
     }
     Ok(Storable { facts, selecting })
+}
+
+/// Whole seconds from the answer to the end of the caller's token; 0 if it is over.
+fn token_left(request: &HeaderMap, answer: &Answer<'_>) -> Option<u32> {
+    let left = token::ends(request)?.duration_since(answer.wall).unwrap_or_default();
+    Some(u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
 }
 
 /// Whether a stored answer may be given to a request with these fields, as far as the scope has the answer decide.
@@ -219,7 +234,11 @@ pub enum Freshness {
 #[must_use]
 pub fn freshness(entry: &Entry, settings: &Settings, now: Instant) -> Freshness {
     let (age, lifetime) = (entry.age(now), lifetime(entry.facts(), settings));
-    match lifetime.checked_sub(age) {
+    // one who signed in for so long is not answered beyond it
+    let of_token = entry.facts().token_left.map_or(Duration::MAX, |left| {
+        Duration::from_secs(left.into()).saturating_sub(now.saturating_duration_since(entry.facts().received))
+    });
+    match lifetime.checked_sub(age).map(|left| left.min(of_token)) {
         Some(left) if !left.is_zero() => Freshness::Fresh { age, left },
         _ => Freshness::Expired { since: age.saturating_sub(lifetime) },
     }

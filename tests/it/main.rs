@@ -12,6 +12,7 @@ mod cached_privacy;
 mod cached_requests;
 mod cached_selected;
 mod cached_storing;
+mod cached_token;
 mod claims_stress;
 mod command;
 mod corpora;
