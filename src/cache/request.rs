@@ -1,7 +1,7 @@
 //! The request's side of caching: what is looked up, what happens on a miss, and what a fetch does not carry
 //! (cache.md 1 and 3).
 
-use http::header::{CONNECTION, RANGE, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, RANGE, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 
 use super::control::Wishes;
@@ -122,6 +122,12 @@ pub enum OnMiss {
     GatewayTimeout,
 }
 
+/// Whether a request carries what `standard` takes for credentials: `Authorization`, or Supabase's `apikey`.
+#[must_use]
+pub fn is_authorized(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key("apikey")
+}
+
 /// Judges a request, top to bottom; the first line that applies decides.
 #[must_use]
 pub fn judge(settings: &Settings, request: &Request<'_>) -> Lookup {
@@ -133,6 +139,9 @@ pub fn judge(settings: &Settings, request: &Request<'_>) -> Lookup {
         OnMiss::GatewayTimeout
     } else if wishes.no_store {
         OnMiss::Forward(Bypass::RequestNoStore)
+    } else if request.headers.contains_key(RANGE) {
+        // the whole is not asked for behind the caller's back
+        OnMiss::Forward(Bypass::Range)
     } else if request.method == Method::HEAD {
         OnMiss::Forward(Bypass::Method)
     } else {
@@ -155,7 +164,7 @@ fn bypass(settings: &Settings, request: &Request<'_>) -> Option<Bypass> {
         Some(Bypass::Override)
     } else if settings.scope == Scope::Anonymous && has(&CREDENTIALS) {
         Some(Bypass::Credentials)
-    } else if headers.contains_key(RANGE) {
+    } else if headers.contains_key(RANGE) && !super::selected::is_one_range(headers) {
         Some(Bypass::Range)
     } else {
         None
@@ -187,7 +196,7 @@ pub fn strip_on_fetch(scope: Scope, headers: &HeaderMap) -> impl Iterator<Item =
             || is_proxy_field(name.as_bytes())
             || FORWARDED.contains(&name)
             || FORWARDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            || (scope == Scope::Public && name == "cookie")
+            || (matches!(scope, Scope::Public | Scope::Standard) && name == "cookie")
     })
 }
 
@@ -209,7 +218,7 @@ mod tests {
     }
 
     fn judged(scope: Scope, method: &Method, lines: &[(&'static str, &'static str)]) -> Lookup {
-        let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope };
+        let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope, statuses: super::super::Statuses::Usual };
         let (has_body, odd_path) = (lines.iter().any(|l| l.0 == "transfer-encoding"), lines.iter().any(|l| l.0 == "odd"));
         let headers = headers(lines);
         judge(&settings, &Request { method, host: "h", path: "/p", odd_path, query: None, headers: &headers, has_body, upstream: "u" })
@@ -225,7 +234,7 @@ mod tests {
             ("odd", "1"),
             ("x-http-method-override", "PUT"),
             ("cookie", "a"),
-            ("range", "bytes=0-1"),
+            ("range", "bytes=0-1,3-4"),
             ("cache-control", "only-if-cached"),
             ("cache-control", "no-store"),
         ];
@@ -237,6 +246,7 @@ mod tests {
         assert_eq!(judged(all, &get, &rest[6..]), Lookup::Find(OnMiss::GatewayTimeout));
         assert_eq!(judged(all, &Method::HEAD, &rest[7..]), Lookup::Find(OnMiss::Forward(Bypass::RequestNoStore)));
         assert_eq!(judged(all, &Method::HEAD, &[]), Lookup::Find(OnMiss::Forward(Bypass::Method)));
+        assert_eq!(judged(all, &get, &[("range", "bytes=0-1")]), Lookup::Find(OnMiss::Forward(Bypass::Range)));
         assert_eq!(judged(all, &get, &[]), Lookup::Find(OnMiss::Fetch));
     }
 

@@ -148,6 +148,9 @@ fn repeats(out: &mut Vec<String>, old: &Section<dedup::Settings>, new: &Section<
             continue;
         };
         let (a, b) = (&rule.settings, &now.settings);
+        if a.verify.is_some() && b.verify.is_none() {
+            out.push(format!("{name} lets unsigned messages through: whoever knows an id can keep the message with it from the function"));
+        }
         if b.window < a.window {
             out.push(format!(
                 "{name} forgets messages after {} instead of {}: later repeats reach the function",
@@ -179,11 +182,11 @@ mod tests {
         Difference::of((&rules(old), old), (&rules(new), new))
     }
 
-    const OLD: &str = "version: 1\ncache:\n  exclude: [\"**/login\", \"**/me\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: per_caller }\n    - { name: config, match: \"/c\", ttl: 60s }\ndedup:\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, window: 24h }\n    - { name: stripe, match: { function: pay }, id: stripe }\n";
+    const OLD: &str = "version: 1\ncache:\n  exclude: [\"**/login\", \"**/me\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: per_caller }\n    - { name: config, match: \"/c\", ttl: 60s }\ndedup:\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, window: 24h }\n    - { name: stripe, match: { function: pay }, id: stripe }\n    - { name: signed, match: \"/s\", id: stripe, verify: { scheme: stripe, secret_env: S } }\n";
 
     #[test]
     fn each_change_is_a_sentence_and_what_is_dangerous_is_said() {
-        let new = "version: 1\ncache:\n  exclude: [\"**/login\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: public }\n    - { name: config, match: \"/c\", ttl: 1m }\n    - { name: state, match: \"/s\", ttl: 1s }\ndedup:\n  exclude: [\"/wa-x\"]\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, while_first_runs: forward }\nslow: [{ match: \"**\", after: 2s }]\n";
+        let new = "version: 1\ncache:\n  exclude: [\"**/login\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: public }\n    - { name: config, match: \"/c\", ttl: 1m }\n    - { name: state, match: \"/s\", ttl: 1s }\ndedup:\n  exclude: [\"/wa-x\"]\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, while_first_runs: forward }\n    - { name: signed, match: \"/s\", id: stripe }\nslow: [{ match: \"**\", after: 2s }]\n";
         let found = between(OLD, new);
         assert_eq!(
             found.changes,
@@ -193,6 +196,7 @@ mod tests {
                 "dedup rule stripe: removed, was {name: stripe, match: {function: pay}, id: stripe}",
                 "dedup rule whatsapp: window from 24h to the default",
                 "dedup rule whatsapp: while_first_runs from the default to forward",
+                "dedup rule signed: verify from {scheme: stripe, secret_env: S} to the default",
                 "cache.exclude: removed **/me",
                 "dedup.exclude: added /wa-x",
                 "slow: added {match: **, after: 2s}",
@@ -206,6 +210,7 @@ mod tests {
                 "whatsapp forgets messages after 30s instead of 1d: later repeats reach the function",
                 "whatsapp forwards copies while the first one runs",
                 "stripe is gone: repeats of its messages reach the function",
+                "signed lets unsigned messages through: whoever knows an id can keep the message with it from the function",
                 "what /wa-x matches is not deduplicated any more",
             ]
         );

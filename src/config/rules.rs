@@ -11,7 +11,7 @@ use super::diagnostics::{Code, Problem};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Ttl};
+use crate::cache::{self, Scope, Statuses, Ttl};
 use crate::engine::ruleset::SlowRule;
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -85,16 +85,19 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
 }
 
 fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &["name", "match", "ttl", "scope"])?;
+    let fields = d.fields(node, &["name", "match", "ttl", "scope", "statuses"])?;
     let (name, matcher) = head(d, fields);
     let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
-    let words = [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous)];
+    let words =
+        [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous), ("standard", Scope::Standard)];
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
+    let statuses =
+        fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("usual", Statuses::Usual), ("any", Statuses::Any)]));
     let matcher = matcher?;
     if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
         methods_error(d, node, "only answers to GET and HEAD are cached");
     }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope? } })
+    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
 }
 
 pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::Cause;
 use super::fill::{Fill, HeadOf, Reader, Shelf};
-use crate::cache::policy::{Freshness, freshness};
+use crate::cache::policy::{Freshness, freshness, may_answer};
 use crate::cache::request::OnMiss;
 use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
@@ -109,7 +109,11 @@ impl Desk {
                 Role::Lead(lead) => return self.lead(wanted, lead, fill, why),
             };
             match follower.outcome().await {
-                Outcome::Done(entry) if entry.selecting().matches(wanted.headers) => return Fetched::Collapsed(entry, why),
+                Outcome::Done(entry)
+                    if entry.selecting().matches(wanted.headers) && may_answer(&wanted.rule.settings, entry.facts(), wanted.headers) =>
+                {
+                    return Fetched::Collapsed(entry, why);
+                }
                 Outcome::Done(_) => {}
                 Outcome::Pass(reason) => return Fetched::Alone(Why::NotShared(reason)),
                 Outcome::Failed(cause) => return Fetched::Failed(cause),
@@ -125,6 +129,10 @@ impl Desk {
         let now = self.shelf.clock.now();
         let key = || wanted.key.clone();
         match self.shelf.responses.lookup(wanted.key, wanted.headers, now) {
+            // the scope lets the answer decide, and it is not for requests with credentials: each asks for itself
+            Found::Entry { entry, .. } if !may_answer(&wanted.rule.settings, entry.facts(), wanted.headers) => {
+                Err((Why::Unstorable, key()))
+            }
             Found::Entry { entry, passing } => match freshness(&entry, &wanted.rule.settings, now) {
                 Freshness::Fresh { age, left } => Ok(Fetched::Stored { entry, age, left }),
                 Freshness::Expired { .. } if passing => Err((Why::Unstorable, key())),

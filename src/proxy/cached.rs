@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
@@ -18,6 +19,7 @@ use super::service::Edge;
 use super::way::Way;
 use super::webhook::finish;
 use crate::cache::request::{OnMiss, strip_on_fetch};
+use crate::cache::selected::{Selected, selected};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
@@ -138,16 +140,33 @@ const fn asked(why: Why, status: u16, stored: Result<(), NotStored>) -> CacheSta
     }
 }
 
-/// Writes a stored answer. To HEAD without its body, with the length of the whole.
+/// Writes what the request asks for of a stored answer. To HEAD without its body, with the length of the whole.
 async fn stored(session: &mut Session, ctx: &Ctx, entry: &Entry) -> Result<bool> {
-    let mut head = ResponseHeader::build(entry.status(), Some(16))?;
-    for (name, value) in entry.headers() {
+    let request = session.req_header();
+    let is_head = request.method == http::Method::HEAD;
+    let selected = selected(entry, &request.headers, !is_head);
+    let mut head = ResponseHeader::build(selected.status(entry.status()), Some(16))?;
+    for (name, value) in entry.headers().filter(|(name, _)| selected.keeps(name)) {
         head.append_header(name.to_owned(), value)?;
     }
+    let length = entry.body().len();
+    let body = match selected {
+        Selected::Whole => (!is_head && entry.status() != 204).then(|| entry.body().clone()),
+        Selected::NotModified => None,
+        Selected::Part(range) => {
+            head.insert_header(CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start, range.end - 1))?;
+            head.insert_header(CONTENT_LENGTH, range.len())?;
+            Some(entry.body().slice(range))
+        }
+        Selected::Unsatisfiable => {
+            head.insert_header(CONTENT_RANGE, format!("bytes */{length}"))?;
+            head.insert_header(CONTENT_LENGTH, 0)?;
+            None
+        }
+    };
     heads::mark(&mut head, &ctx.marks)?;
-    let bodyless = session.req_header().method == http::Method::HEAD || matches!(entry.status(), 204 | 304);
     respond::write_head(session, &ctx.marks, head.into()).await?;
-    session.write_response_body((!bodyless).then(|| entry.body().clone()), true).await?;
+    session.write_response_body(body, true).await?;
     Ok(true)
 }
 

@@ -3,13 +3,16 @@
 
 mod admin;
 mod boundary;
+mod cache_suite;
 mod cached;
 mod cached_endings;
 mod cached_flights;
 mod cached_life;
 mod cached_privacy;
 mod cached_requests;
+mod cached_selected;
 mod cached_storing;
+mod cached_token;
 mod claims_stress;
 mod command;
 mod corpora;

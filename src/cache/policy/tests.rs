@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{Scope, Ttl};
+use crate::cache::{Scope, Statuses, Ttl};
 use crate::clock::Clock;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -16,7 +16,7 @@ fn fields(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn usual(ttl: Duration) -> Settings {
-    Settings { ttl: Ttl::Usual(ttl), scope: Scope::Public }
+    Settings { ttl: Ttl::Usual(ttl), scope: Scope::Public, statuses: Statuses::Usual }
 }
 
 fn judge_with(settings: &Settings, request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Result<Storable, NotStored> {
@@ -42,7 +42,8 @@ fn statuses() {
         };
         assert_eq!((verdict(status, &[]), verdict(status, &stated)), expected, "{status}");
     }
-    let by_status = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), scope: Scope::Public };
+    let by_status =
+        Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
     let judged = |status| judge_with(&by_status, &[], status, &[]).err();
     assert_eq!(judged(404), None);
     assert_eq!([judged(200), judged(500), judged(302)], [Some(NotStored::NoFreshness), Some(NotStored::Status), Some(NotStored::Status)]);
@@ -96,7 +97,7 @@ fn lifetimes_follow_the_rule_of_the_moment() {
     assert_eq!(lifetime(&plain, &usual(MINUTE)), MINUTE);
     assert_eq!(lifetime(&plain, &usual(2 * MINUTE)), 2 * MINUTE, "a longer ttl acts on what is stored");
     assert_eq!(lifetime(&plain, &usual(Duration::ZERO)), Duration::ZERO);
-    let other = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE)]), scope: Scope::Public };
+    let other = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
     assert_eq!(lifetime(&plain, &other), Duration::ZERO, "no ttl for this status any more");
     assert_eq!(lifetime(&facts(&[("cache-control", "max-age=5")]), &usual(MINUTE)), Duration::from_secs(5), "its own comes first");
     for broken in ["max-age=0x", "max-age=-1", "s-maxage=", "no-cache", "max-age=60, no-cache"] {
@@ -210,7 +211,7 @@ proptest! {
         answer.extend(lines(&directives, breaks));
         let answer: Vec<(&str, &str)> = answer.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         for scope in [Scope::Public, Scope::PerCaller, Scope::Anonymous] {
-            let settings = Settings { ttl: Ttl::Usual(MINUTE), scope };
+            let settings = Settings { ttl: Ttl::Usual(MINUTE), scope, statuses: Statuses::Usual };
             prop_assert!(judge_with(&settings, &[], 200, &answer).is_err(), "{:?}", answer);
         }
     }

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::cache::policy::{Answer, storable};
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
 use crate::clock::Clock;
 
-const SETTINGS: Settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::PerCaller };
+const SETTINGS: Settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::PerCaller, statuses: Statuses::Usual };
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
