@@ -1,9 +1,10 @@
-//! The command line: `run`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage,
-//! 78 `run` with a bad file.
+//! The command line: `run`, `init`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
+//! fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
 
 pub mod check;
 pub mod client;
 pub mod explain;
+pub mod init;
 pub mod life;
 pub mod message;
 pub mod rules;
@@ -13,7 +14,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// A sidecar in front of Supabase edge functions: deduplicates webhooks, caches answers, pools connections, measures every request.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Serve. With --upstream alone it is a working proxy, without any file
     Run(RunArgs),
+    /// Write a commented `rules.yaml` and `sidecar.yaml` to begin with; what is there already stays
+    Init(InitArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
     /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
@@ -43,6 +46,8 @@ enum Command {
     Trace(TraceArgs),
     /// Forget that a message was taken, so that a replay of it is forwarded
     Purge(PurgeArgs),
+    /// Print what a shell needs to complete these commands, such as `edge-sidecar completions bash`
+    Completions(CompletionsArgs),
 }
 
 /// Flags of `run`. A flag wins over its environment variable, that over the file, that over the default.
@@ -85,6 +90,20 @@ pub struct RunArgs {
 pub enum PresetArg {
     /// Deduplication of WhatsApp webhooks, and 10 s of caching for health checks
     Whatsapp,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// Where they go
+    #[arg(default_value = "config")]
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +162,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Init(args) => init::run(&args.folder),
         Command::Check(args) => checked(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Reload(door) => rules::reload(&door),
@@ -151,6 +171,10 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),
         Command::Purge(args) => message::purge(&args.door, &args.message),
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "edge-sidecar", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 

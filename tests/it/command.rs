@@ -261,3 +261,39 @@ async fn a_busy_port_is_a_clear_error() {
         ends(&command.output().expect("it runs"), 1, &[&busy, word]);
     }
 }
+
+#[test]
+fn init_writes_what_check_accepts_and_touches_nothing_that_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("a/config");
+    let (at, rules, sidecar) = (config.display().to_string(), config.join("rules.yaml"), config.join("sidecar.yaml"));
+    let said = |args: &[&str]| {
+        let output = output(args);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = said(&["init", &at]);
+    assert!(code == Some(0) && text.matches("wrote ").count() == 2 && text.contains("next: edge-sidecar check"), "{text}");
+    let (code, text) = said(&["check", "--deny-warnings", &rules.display().to_string(), &sidecar.display().to_string()]);
+    assert_eq!(code, Some(0), "{text}");
+    std::fs::write(&rules, "version: 1\n# mine\n").expect("writable");
+    std::fs::remove_file(&sidecar).expect("it is there");
+    let (code, text) = said(&["init", &at]);
+    assert!(code == Some(0) && text.contains("rules.yaml is there already and stays as it is"), "{text}");
+    assert_eq!(std::fs::read_to_string(&rules).expect("readable"), "version: 1\n# mine\n");
+    assert!(sidecar.exists());
+    let (code, _) = said(&["init", &format!("{}/x", rules.display())]);
+    assert_eq!(code, Some(1), "a file where the folder would be");
+}
+
+#[test]
+fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = output(&["completions", shell]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        for command in ["run", "init", "check", "explain", "reload", "rollback", "drain", "probe", "trace", "purge", "completions"] {
+            assert!(text.contains(command), "{shell}: {command}");
+        }
+    }
+    assert_eq!(output(&["completions", "csh"]).status.code(), Some(2));
+}
