@@ -13,6 +13,7 @@ mod cached_storing;
 mod claims_stress;
 mod command;
 mod corpora;
+mod deploy;
 mod doors;
 mod drain;
 mod drain_load;
