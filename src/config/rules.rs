@@ -92,7 +92,7 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
         [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous), ("standard", Scope::Standard)];
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
     let statuses =
-        fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("usual", Statuses::Usual), ("any", Statuses::Any)]));
+        fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
     let matcher = matcher?;
     if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
         methods_error(d, node, "only answers to GET and HEAD are cached");
