@@ -165,6 +165,9 @@ pub struct Problem {
     pub span: Span,
     /// How to put it right.
     pub help: Option<String>,
+    /// Whether its line may hold a secret, and is not shown.
+    #[serde(skip)]
+    pub private: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -176,7 +179,8 @@ impl Problem {
     /// A problem that refuses the file.
     #[must_use]
     pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), line: span.line, column: span.column, span, help: None }
+        let (line, column, private) = (span.line, span.column, code == Code::Secret);
+        Self { severity: Severity::Error, code, message: message.into(), line, column, span, help: None, private }
     }
 
     /// A problem that does not.
@@ -204,10 +208,10 @@ impl Problem {
 pub fn render(problems: &[Problem], file: &str, source: &str, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    let secret: Vec<usize> = problems.iter().filter(|p| p.code == Code::Secret).map(|p| p.line).collect();
+    let private: Vec<usize> = problems.iter().filter(|p| p.private).map(|p| p.line).collect();
     for problem in problems.iter().take(SHOWN) {
         // nor is the line of a secret shown for what else is wrong in it
-        let hidden = secret.contains(&problem.line);
+        let hidden = private.contains(&problem.line) || may_hold_secret(around(source, problem.span).0);
         let _ = writeln!(out, "{}\n", renderer.render(&[group(problem, file, source, hidden)]));
     }
     if problems.len() > SHOWN {
@@ -232,6 +236,12 @@ fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str, hidden: bool)
         group = group.element(Level::HELP.message(help.as_str()));
     }
     group
+}
+
+/// Whether a line names what is secret, wherever in the file somebody wrote it.
+fn may_hold_secret(line: &str) -> bool {
+    let plain = line.to_ascii_lowercase().replace(['"', '\'', ' '], "");
+    ["verify:", "secret:", "secrets:", "secret_", "password:", "token:", "whsec_"].iter().any(|word| plain.contains(word))
 }
 
 /// The one line of a span, and the span within it; a value of several lines is marked on its first.

@@ -1,6 +1,5 @@
 //! The rules in force, and the one way to change them: all or nothing, the last good ones stay.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,6 +8,7 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use sha2::{Digest, Sha256};
 
+use self::state::State;
 use super::Snapshot;
 use super::difference::Difference;
 use super::judge::{Judgement, judge_rules_at};
@@ -28,22 +28,6 @@ pub struct Live {
     file: String,
     sites: Vec<Site>,
     path: OnceLock<PathBuf>,
-}
-
-/// Most reloads remembered, and most texts to go back to.
-const HISTORY: usize = 20;
-/// Most bytes of texts to go back to.
-const TEXTS: usize = 2 << 20;
-
-#[derive(Debug)]
-struct State {
-    numbers: Numbers,
-    /// The last reloads, the newest last.
-    history: VecDeque<Reload>,
-    /// Earlier texts, the newest last.
-    earlier: VecDeque<Arc<str>>,
-    /// The text that was rolled back.
-    held: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Live {
@@ -77,7 +61,7 @@ impl Live {
             Numbers { generation: 1, successes: 0, failures: 0, last_success: now, last_reload_successful: true, file_differs: false };
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot(rules, 1, bytes, now)),
-            state: Mutex::new(State { numbers, history: VecDeque::new(), earlier: VecDeque::new(), held: None }),
+            state: Mutex::new(State::new(numbers)),
             hooks: Mutex::default(),
             file: file.to_owned(),
             sites,
@@ -139,13 +123,17 @@ impl Live {
     pub fn rollback(&self, now: SystemTime) -> Result<Offer, NoReload> {
         let mut state = lock(&self.state);
         let text = state.earlier.pop_back().ok_or(NoReload::NoEarlier)?;
-        let left = Arc::clone(&self.load().text);
+        let (left, held) = (Arc::clone(&self.load().text), state.held.clone());
         let offer = self.take(&mut state, text.as_bytes(), now, Cause::Rollback);
         if matches!(offer, Offer::Accepted { .. }) {
             // what was left is no generation to go back to
             state.earlier.pop_back();
             state.held = Some(left);
             state.numbers.file_differs = self.path.get().is_some();
+        } else {
+            // a secret of it is gone: all stays as it was
+            state.earlier.push_back(text);
+            state.held = held;
         }
         Ok(offer)
     }
@@ -162,9 +150,10 @@ impl Live {
         }
         let mut judgement = judge_rules_at(bytes, &self.sites, Secrets::Needed);
         let Some(rules) = judgement.value.take() else {
+            state.numbers.file_differs = !same;
             // looked at twice a second: told once
-            let known = state.history.back().is_some_and(|last| last.outcome == Outcome::Refused && last.diagnostics == judgement.problems);
-            return if same && known { Offer::Unchanged } else { self.refuse(state, judgement, now, cause) };
+            let told = state.lacks_secrets() && state.history.back().is_some_and(|last| last.diagnostics == judgement.problems);
+            return if told && cause == Cause::File { Offer::Unchanged } else { self.refuse(state, judgement, now, cause) };
         };
         let changed = status::changed(&running.rules, &rules);
         if same && changed.is_empty() {
@@ -173,14 +162,11 @@ impl Live {
         }
         let next = Arc::new(snapshot(rules, running.generation + 1, bytes, now));
         let difference = Difference::of((&running.rules, &running.text), (&next.rules, &next.text));
-        self.current.store(Arc::clone(&next));
         // the same text with other secrets is none to go back to
         state.in_force((!same).then_some(&running.text), next.generation, now);
         let reload = Reload::accepted(now, cause, next.generation);
         state.note(Reload { diagnostics: judgement.problems, changed: changed.clone(), difference, ..reload });
-        for hook in lock(&self.hooks).iter() {
-            hook(&next);
-        }
+        self.swap(&next);
         Offer::Accepted { generation: next.generation, changed }
     }
 
@@ -190,10 +176,41 @@ impl Live {
         state.held = None;
         state.numbers.failures += 1;
         state.numbers.last_reload_successful = false;
-        state.numbers.file_differs = true;
         let reload = Reload::accepted(now, cause, state.numbers.generation);
         state.note(Reload { outcome: Outcome::Refused, diagnostics: problems.clone(), ..reload });
         Offer::Refused { problems, rendered }
+    }
+
+    /// Reads the secrets of the running rules again, while the file holds another text or none. One that cannot be read stays as it is.
+    pub fn refresh(&self, now: SystemTime) -> Offer {
+        let mut state = lock(&self.state);
+        let running = self.load_full();
+        if !running.rules.has_secrets() {
+            return Offer::Unchanged;
+        }
+        let bytes = running.text.as_bytes();
+        let Some(rules) = judge_rules_at(bytes, &self.sites, Secrets::Needed).value else { return Offer::Unchanged };
+        let changed = status::changed(&running.rules, &rules);
+        if changed.is_empty() {
+            return Offer::Unchanged;
+        }
+        let next = Arc::new(snapshot(rules, running.generation + 1, bytes, now));
+        self.swap(&next);
+        state.count(next.generation, now);
+        Offer::Accepted { generation: next.generation, changed }
+    }
+
+    fn swap(&self, next: &Arc<Snapshot>) {
+        self.current.store(Arc::clone(next));
+        for hook in lock(&self.hooks).iter() {
+            hook(next);
+        }
+    }
+
+    /// Whether the last text offered was refused for nothing but secrets that cannot be read: it is good once they are there.
+    #[must_use]
+    pub fn lacks_secrets(&self) -> bool {
+        lock(&self.state).lacks_secrets()
     }
 
     /// Judges a text as a reload would, and compares it with the rules in force; nothing changes.
@@ -243,38 +260,6 @@ impl Live {
     }
 }
 
-impl State {
-    fn note(&mut self, reload: Reload) {
-        self.history.push_back(reload);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
-    }
-
-    /// The file holds the running text. After a refused edit, file and rules agree again, and `/config` says so as the gauge does.
-    fn settle(&mut self, now: SystemTime, cause: Cause) {
-        self.numbers.file_differs = false;
-        if !self.numbers.last_reload_successful {
-            self.numbers.last_reload_successful = true;
-            self.note(Reload::accepted(now, cause, self.numbers.generation));
-        }
-    }
-
-    fn in_force(&mut self, before: Option<&Arc<str>>, generation: u64, now: SystemTime) {
-        self.held = None;
-        self.earlier.extend(before.map(Arc::clone));
-        while self.earlier.len() > HISTORY || self.earlier.iter().map(|text| text.len()).sum::<usize>() > TEXTS {
-            self.earlier.pop_front();
-        }
-        let numbers = &mut self.numbers;
-        numbers.generation = generation;
-        numbers.successes += 1;
-        numbers.last_success = now;
-        numbers.last_reload_successful = true;
-        numbers.file_differs = false;
-    }
-}
-
 fn snapshot(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> Snapshot {
     let digest = Sha256::digest(bytes);
     let hash = digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
@@ -283,5 +268,6 @@ fn snapshot(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> S
     Snapshot { rules, generation, hash, text, since: now }
 }
 
+mod state;
 #[cfg(test)]
 mod tests;

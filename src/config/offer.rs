@@ -5,7 +5,7 @@ use super::diagnostics::Problem;
 /// What became of an offered text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It is the running text.
+    /// It is the running text, with the secrets that it runs with; or still lacks the secrets that it was refused for.
     Unchanged,
     /// It was rolled back, and stays out until the file changes or [`super::Live::reload`] is called.
     Held,

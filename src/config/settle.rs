@@ -63,6 +63,8 @@ impl Cut {
 pub struct Settle {
     /// The last text offered.
     offered: Option<Vec<u8>>,
+    /// Whether it is offered with each look, see [`Self::insist`].
+    insists: bool,
     /// A text that may still be written, and when it was first seen.
     pending: Option<(Vec<u8>, Instant)>,
 }
@@ -82,7 +84,7 @@ impl Settle {
         }
         if self.offered.as_deref() == Some(bytes) {
             self.pending = None;
-            return Step::Nothing;
+            return if self.insists { Step::Offer } else { Step::Nothing };
         }
         if whole {
             return self.offer(bytes);
@@ -99,8 +101,14 @@ impl Settle {
         }
     }
 
+    /// The text just offered was refused for what is not in it: it is offered again until another one comes.
+    pub fn insist(&mut self) {
+        self.insists = true;
+    }
+
     fn offer(&mut self, bytes: &[u8]) -> Step {
         self.pending = None;
+        self.insists = false;
         self.offered = Some(bytes.to_vec());
         Step::Offer
     }
@@ -177,6 +185,19 @@ mod tests {
         for bytes in [NEW, OLD, NEW] {
             assert_eq!(settle.look(text(bytes, true), OLD, clock.now()), Step::Offer);
         }
+    }
+
+    #[test]
+    fn a_text_that_was_refused_for_what_is_not_in_it_is_offered_until_another_comes() {
+        let clock = Clock::manual();
+        let mut settle = Settle::default();
+        settle.look(text(NEW, true), OLD, clock.now());
+        settle.insist();
+        for step in [Step::Offer, Step::Offer] {
+            assert_eq!(settle.look(text(NEW, false), OLD, clock.now()), step);
+        }
+        assert_eq!(settle.look(text(b"version: 1\n", true), OLD, clock.now()), Step::Offer);
+        assert_eq!(settle.look(text(b"version: 1\n", false), OLD, clock.now()), Step::Nothing, "that one is as any");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! `verify:` of a rule: the scheme of the signature, and where its secrets are. They are read from files and the environment; one that is
 //! written in the rules file itself is refused, and its line is never shown.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
@@ -29,8 +30,16 @@ const MAX_SECRETS: usize = 8;
 /// Largest file with a secret, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Reads `{ scheme, secret_file | secret_env }`; both may be lists.
+/// Reads `{ scheme, secret_file | secret_env }`; both may be lists. Where something is wrong, a secret may stand in the wrong place: no line
+/// of it is shown.
 pub fn verify(d: &mut Decoder, node: &Node) -> Option<Verify> {
+    let before = d.problems.len();
+    let verify = decode(d, node);
+    d.problems.iter_mut().skip(before).for_each(|problem| problem.private = true);
+    verify
+}
+
+fn decode(d: &mut Decoder, node: &Node) -> Option<Verify> {
     let written = literal(d, node);
     let known: Vec<&str> = KEYS.into_iter().chain(written.iter().copied()).collect();
     let fields = d.fields(node, &known)?;
@@ -90,8 +99,11 @@ fn secret(d: &mut Decoder, node: &Node, file: bool, scheme: Scheme, secrets: &mu
     if d.secrets == Secrets::Unread {
         return true;
     }
-    let text =
-        if file { read(Path::new(place)) } else { std::env::var(place).map(String::into_bytes).map_err(|_| "is not set".to_owned()) };
+    let text = if file {
+        read(Path::new(place))
+    } else {
+        std::env::var_os(place).map(OsString::into_encoded_bytes).ok_or("is not set".to_owned())
+    };
     match text.and_then(|text| Secret::new(scheme, &text).map_err(str::to_owned)) {
         Ok(secret) => secrets.push(secret),
         Err(why) => {

@@ -148,7 +148,13 @@ impl Work {
         match step {
             Step::Nothing => {}
             Step::Again(rest) => return rest.min(NET),
-            Step::Offer => self.offer(bytes.as_deref().unwrap_or_default()),
+            Step::Offer => {
+                let offer = self.live.offer(bytes.as_deref().unwrap_or_default(), self.clock.wall());
+                tell(offer);
+                if self.live.lacks_secrets() {
+                    self.settle.insist(); // mounts come in any order
+                }
+            }
             Step::HalfWritten(why) => {
                 self.live.file_differs();
                 if times == 1 {
@@ -164,20 +170,23 @@ impl Work {
                 }
             }
         }
+        if bytes.as_deref() != Some(running.as_bytes()) {
+            tell(self.live.refresh(self.clock.wall()));
+        }
         self.last = (step, times);
         NET
     }
+}
 
-    fn offer(&self, bytes: &[u8]) {
-        match self.live.offer(bytes, self.clock.wall()) {
-            Offer::Unchanged => {}
-            Offer::Held => tracing::warn!(event = "reload", "the rules file still holds what was rolled back, the rules stay"),
-            Offer::Accepted { generation, changed } => {
-                tracing::info!(event = "reload", generation, changed = changed.join(" "), "rules reloaded");
-            }
-            Offer::Refused { problems, rendered } => {
-                tracing::warn!(event = "reload", problems = problems.len(), "rules file refused, the last good rules stay\n{rendered}");
-            }
+fn tell(offer: Offer) {
+    match offer {
+        Offer::Unchanged => {}
+        Offer::Held => tracing::warn!(event = "reload", "the rules file still holds what was rolled back, the rules stay"),
+        Offer::Accepted { generation, changed } => {
+            tracing::info!(event = "reload", generation, changed = changed.join(" "), "rules reloaded");
+        }
+        Offer::Refused { problems, rendered } => {
+            tracing::warn!(event = "reload", problems = problems.len(), "rules file refused, the last good rules stay\n{rendered}");
         }
     }
 }

@@ -147,7 +147,10 @@ fn note(ctx: &mut Ctx, plan: &Plan) {
         ctx.story.outcome = Outcome::Bypass;
         ctx.story.reason = Some(reason.as_str());
     }
-    if let DedupPlan::Skip { reason, .. } = &plan.dedup {
+    // one that must be signed is not let through yet
+    if let DedupPlan::Skip { rule, reason } = &plan.dedup
+        && rule.settings.verify.is_none()
+    {
         webhook::skip(ctx, *reason);
     }
 }

@@ -41,7 +41,6 @@ pub async fn answer(
         Body::Whole(body, share) => (body, share),
         // without its body, nobody knows who sent it
         Body::NoRoom | Body::Begun(..) if rule.settings.verify.is_some() => {
-            (ctx.marks.dedup, ctx.story.dedup) = (None, None);
             return respond::refuse(session, ctx, Refusal::BodyRoom).await;
         }
         Body::NoRoom => {
@@ -60,7 +59,6 @@ pub async fn answer(
         && !verify.accepts(&head.headers, &body, edge.shared.clock.wall())
     {
         // before any claim: who only knows an id must not be able to keep the message with it from the function
-        ctx.marks.dedup = None;
         ctx.story.dedup = Some(DedupStory::of(DedupResult::BadSignature, 0));
         return respond::refuse(session, ctx, Refusal::Signature).await;
     }

@@ -1,5 +1,5 @@
 //! Signatures through the whole way: what is signed reaches the function, what is not is 401 and claims nothing, and secrets change without
-//! a restart. That each scheme is the vendor's is shown beside `dedup::signature`, with published examples.
+//! a restart ([`secrets`]). That each scheme is the vendor's is shown beside `dedup::signature`, with published examples.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::support::client::{Answer, Request, get, post, request, send, through_socket};
-use crate::support::command::{Process, output, rename_over};
+use crate::support::client::{Answer, Request, get, post, request};
 use crate::support::origin::{Origin, Reply};
 use crate::support::routes::message;
 use crate::support::sidecar::{Sidecar, in_front_of};
-use crate::support::until;
+
+mod secrets;
 
 const SECRET: &str = "CANARY-of-signatures";
 const REFUSED: &str = r#"edge_sidecar_requests_refused_total{reason="bad_signature"}"#;
@@ -225,90 +225,43 @@ async fn each_sender_is_heard_by_its_own_scheme_and_old_copies_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_rotated_without_a_restart_and_a_missing_one_changes_nothing() {
-    let Signed { folder, origin: _origin, sidecar } = Signed::start(|_| ()).await;
-    let secret = folder.path().join("secret");
-    let status = async |id: &str, secret: &str| sidecar.send(webhook(id, secret)).await.status;
-    assert_eq!((status("m1", SECRET).await, status("m2", "new").await), (200, 401));
-    rename_over(&secret, "new\n");
-    until("the new secret is in force", async || (status("m3", "new").await == 200).then_some(())).await;
-    assert_eq!((status("m4", SECRET).await, sidecar.live.load().generation), (401, 2));
-    assert_eq!(sidecar.live.status().last_reload.expect("one").changed, ["whatsapp"]);
-    // gone, empty: refused once, told once, the running one stays
-    for (n, change) in [(1, None), (2, Some(" \n"))] {
-        match change {
-            None => fs::remove_file(&secret).expect("it is there"),
-            Some(text) => rename_over(&secret, text),
-        }
-        sidecar.until_series(r#"edge_sidecar_config_reloads_total{result="failure"}"#, f64::from(n)).await;
-        assert_eq!((status(&format!("m{}", 10 + n), "new").await, sidecar.live.load().generation), (200, 2));
-        assert_eq!(sidecar.series("edge_sidecar_config_last_reload_successful").await.to_bits(), 0.0_f64.to_bits());
-        let last = sidecar.live.status().last_reload.expect("one");
-        assert!(last.diagnostics[0].message.contains(&secret.display().to_string()), "{:?}", last.diagnostics);
+async fn no_spelling_of_its_path_and_no_method_leads_past_it() {
+    let Signed { origin, sidecar, .. } = Signed::start(|_| ()).await;
+    let spellings = [
+        "/wa%2Dwebhook",
+        "/%77a-webhook",
+        "/x/%2e%2e/wa-webhook",
+        "/./wa-webhook",
+        "//wa-webhook",
+        "/wa-webhook/",
+        "/wa-webhook%2F",
+        "/wa-webhook;x",
+        "/wa-webhook?hub.mode=subscribe&hub.challenge=1",
+    ];
+    for target in spellings {
+        assert_unsigned(&sidecar.send(post(target, message("wamid.1"))).await, target);
     }
-    rename_over(&secret, "new");
-    sidecar.until_series("edge_sidecar_config_last_reload_successful", 1.0).await;
-    // both at once, as while senders change over
-    fs::write(folder.path().join("old"), SECRET).expect("writable");
-    let both = format!("[{}, {}]", folder.path().join("old").display(), secret.display());
-    let rules = Signed::rules(folder.path()).replace(&secret.display().to_string(), &both);
-    rename_over(&folder.path().join("rules.yaml"), &rules);
-    until("both are in force", async || (status("m20", SECRET).await == 200).then_some(())).await;
-    assert_eq!(status("m21", "new").await, 200);
+    for target in ["/x\\..\\wa-webhook", "\\wa-webhook", "/wa-webhook#x", "http://localhost/wa-webhook"] {
+        assert_eq!(sidecar.send(post(target, message("wamid.1"))).await.status, 400, "{target}");
+    }
+    for method in ["post", "get", "PUT", "PATCH", "DELETE", "QUERY"] {
+        assert_unsigned(&sidecar.send(request(method, "/wa-webhook").with_body(message("wamid.1"))).await, method);
+    }
+    assert_eq!(origin.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_secret_is_shown_nowhere() {
-    let Signed { folder, origin: _origin, sidecar } = Signed::start(|_| ()).await;
-    sidecar.send(webhook("m1", SECRET)).await;
-    let refused = sidecar.send(webhook("m2", "other")).await;
-    sidecar.line("request", refused.header("x-request-id")).await;
-    let mut shown = vec![sidecar.raw_log(), sidecar.prometheus().await, sidecar.metrics().await.to_string(), refused.text()];
-    shown.push(through_socket(&sidecar.socket, &get("/config")).await.text());
-    shown.push(format!("{:?}", sidecar.live.load().rules));
-    let file = folder.path().join("literal.yaml");
-    for verify in [format!("secret: {SECRET}"), format!("secret_file: {SECRET}"), format!("secret_env: {SECRET}")] {
-        let rules = Signed::rules(folder.path()).replace("secret_file: ", "x: ");
-        let rules = rules.replace(&format!("x: {}", folder.path().join("secret").display()), &verify);
-        fs::write(&file, rules).expect("writable");
-        for args in [vec!["check"], vec!["check", "--format", "json"]] {
-            let said = output(&[&args[..], &[&file.display().to_string()]].concat());
-            assert_eq!(said.status.code(), Some(1), "{verify}");
-            let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
-            assert!(
-                text.contains("secret-in-file") && text.contains("stays out of this file") | text.contains("does not belong"),
-                "{text}"
-            );
-            shown.push(text);
-        }
+async fn what_is_refused_is_not_called_skipped() {
+    let Signed { sidecar, .. } = Signed::start(|s| s.limits.body = 1_000).await;
+    let large = "x".repeat(2_000);
+    let requests =
+        [(413, meta(post("//wa-webhook", large.clone()), SECRET, large.as_bytes())), (401, post("//wa-webhook", message("wamid.1")))];
+    for (status, request) in requests {
+        let answer = sidecar.send(request).await;
+        assert_eq!((answer.status, answer.has("x-dedup")), (status, false));
+        let line = sidecar.line("request", answer.header("x-request-id")).await;
+        assert_eq!((&line["outcome"], &line["reason"]), (&"refused".into(), &serde_json::Value::Null), "{line}");
     }
-    assert!(shown.iter().all(|text| !text.contains(SECRET)), "{shown:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_its_secret_it_does_not_start_but_rules_can_be_checked() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("rules.yaml");
-    fs::write(&file, Signed::rules(folder.path())).expect("writable");
-    let rules = file.display().to_string();
-    let run = output(&["run", "--upstream", "http://127.0.0.1:9", "--rules", &rules]);
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert_eq!(run.status.code(), Some(78), "{said}");
-    assert!(said.contains("rules.yaml:8:") && said.contains("secret") && said.contains("cannot be read"), "{said}");
-    let check = output(&["check", &rules]);
-    let said = String::from_utf8_lossy(&check.stdout);
-    assert_eq!(check.status.code(), Some(0), "{said}");
-    assert!(said.contains("warning[unreadable]") && said.contains("`run` needs it"), "{said}");
-    // from the environment
-    fs::write(
-        &file,
-        Signed::rules(folder.path()).replace(&format!("secret_file: {}", folder.path().join("secret").display()), "secret_env: HOME"),
-    )
-    .expect("writable");
-    let origin = Origin::start(|_| Reply::ok("{}")).await;
-    let process = Process::start(&origin.url(), &["--rules", &rules]).await;
-    let home = std::env::var("HOME").expect("set");
-    for (secret, status) in [(home.as_str(), 200), ("other", 401)] {
-        assert_eq!(send(process.address, &webhook("m1", secret)).await.status, status);
-    }
+    sidecar.until_series(r#"edge_sidecar_requests_total{code="401",function="other",outcome="refused"}"#, 1.0).await;
+    assert_eq!(sidecar.series(r#"edge_sidecar_dedup_skipped_total{reason="odd_path",rule="whatsapp"}"#).await.to_bits(), 0);
 }

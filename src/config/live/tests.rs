@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::state::TEXTS;
 use super::*;
 use crate::clock::Clock;
 
@@ -111,4 +112,56 @@ fn the_past_is_bounded() {
     assert_eq!(live.history().len(), 20);
     let back = std::iter::from_fn(|| live.rollback(now).ok()).count();
     assert_eq!(back, TEXTS / 200_000);
+}
+
+/// A rule whose secret is in a file of the folder.
+fn signed(folder: &Path, name: &str) -> String {
+    let secret = folder.join(name).display().to_string();
+    format!(
+        "version: 1\ndedup:\n  include:\n    - {{ name: {name}, match: /a, id: stripe, verify: {{ scheme: stripe, secret_file: {secret} }} }}\n"
+    )
+}
+
+#[test]
+fn a_missing_secret_is_told_once_by_the_file_and_each_time_to_who_asks() {
+    let now = SystemTime::UNIX_EPOCH;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, secret) = (folder.path().join("rules.yaml"), folder.path().join("a"));
+    std::fs::write(&file, signed(folder.path(), "a")).expect("written");
+    let live = Live::start("rules.yaml", b"version: 1\n", now).expect("good rules");
+    live.read_from(&file);
+    let offer = || live.offer(signed(folder.path(), "a").as_bytes(), now);
+    assert!(matches!(offer(), Offer::Refused { .. }));
+    assert_eq!((offer(), live.lacks_secrets(), live.numbers().failures), (Offer::Unchanged, true, 1));
+    assert!(matches!(live.reload(now), Ok(Offer::Refused { .. })));
+    std::fs::write(&secret, "first").expect("written");
+    assert_eq!((accepted(&offer()), live.lacks_secrets()), (Some(vec!["a"]), false));
+    // the running text lacks it now: that is no difference of the file
+    std::fs::remove_file(&secret).expect("it is there");
+    assert!(matches!(offer(), Offer::Refused { .. }));
+    assert!(matches!(live.reload(now), Ok(Offer::Refused { .. })));
+    assert_eq!((offer(), live.numbers().file_differs, live.load().generation), (Offer::Unchanged, false, 2));
+}
+
+#[test]
+fn secrets_are_refreshed_after_a_rollback_and_one_that_is_refused_changes_nothing() {
+    let now = SystemTime::UNIX_EPOCH;
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, secret: &str| std::fs::write(folder.path().join(name), secret).expect("written");
+    let (a, b) = (signed(folder.path(), "a"), signed(folder.path(), "b"));
+    write("a", "first");
+    write("b", "first");
+    let live = Live::start("rules.yaml", a.as_bytes(), now).expect("good rules");
+    live.offer(b.as_bytes(), now);
+    live.offer(GOOD.as_bytes(), now);
+    assert!(matches!(live.rollback(now), Ok(Offer::Accepted { generation: 4, .. })));
+    assert_eq!((live.offer(GOOD.as_bytes(), now), live.refresh(now)), (Offer::Held, Offer::Unchanged));
+    write("b", "second");
+    assert_eq!(accepted(&live.refresh(now)), Some(vec!["b"]));
+    std::fs::remove_file(folder.path().join("a")).expect("it is there");
+    assert!(matches!(live.rollback(now), Ok(Offer::Refused { .. })));
+    assert_eq!((live.offer(GOOD.as_bytes(), now), &*live.load().text), (Offer::Held, &*b));
+    write("a", "third");
+    assert!(matches!(live.rollback(now), Ok(Offer::Accepted { generation: 6, .. })));
+    assert_eq!(&*live.load().text, a);
 }

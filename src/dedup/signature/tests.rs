@@ -59,9 +59,11 @@ fn what_the_vendors_sign_is_accepted_and_nothing_else_is() {
         let (rule, headers, name) = (verify(scheme, &[secret]), fields(signed), scheme.as_str());
         assert!(rule.accepts(&headers, &chunks(body, 7), at(now)), "{name}");
         assert!(rule.accepts(&headers, &chunks(body, body.len()), at(now)), "{name}: whatever the chunks");
-        // an old secret, a new one and a third, in any order
         let other = if scheme == Scheme::StandardWebhooks { "whsec_AAAA" } else { "other" };
-        assert!(verify(scheme, &[other, secret]).accepts(&headers, &chunks(body, 7), at(now)), "{name}: rotated");
+        // an old secret, a new one and a third, in any order
+        for secrets in [[secret, other, other], [other, secret, other], [other, other, secret]] {
+            assert!(verify(scheme, &secrets).accepts(&headers, &chunks(body, 7), at(now)), "{name}: rotated");
+        }
         assert!(!verify(scheme, &[other]).accepts(&headers, &chunks(body, 7), at(now)), "{name}: another secret");
         assert!(!verify(scheme, &[]).accepts(&headers, &chunks(body, 7), at(now)), "{name}: no secret");
         assert!(!rule.accepts(&HeaderMap::new(), &chunks(body, 7), at(now)), "{name}: no signature");
@@ -136,7 +138,7 @@ fn signatures_that_are_none_are_none() {
 proptest! {
     /// Whatever bit of body, signature or signed fields is another, it is refused.
     #[test]
-    fn no_bit_may_differ(case in 0..SIGNED.len(), part in any::<prop::sample::Index>(), at_byte in any::<prop::sample::Index>(), bit in 0..7_u8) {
+    fn no_bit_may_differ(case in 0..SIGNED.len(), part in any::<prop::sample::Index>(), at_byte in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let (scheme, secret, body, signed, now) = SIGNED[case];
         let (mut body, mut signed) = (body.to_vec(), signed.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>());
         let which = part.index(signed.len() + 1);
@@ -161,10 +163,33 @@ proptest! {
         prop_assert!(!verify(scheme, &[secret]).accepts(&headers, &chunks(&body, 16), at(now)));
     }
 
+    /// Whatever bit of the key is another, it is refused.
+    #[test]
+    fn no_bit_of_the_secret_may_differ(case in 0..SIGNED.len(), at_byte in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let (scheme, secret, body, signed, now) = SIGNED[case];
+        let Secret(mut key) = Secret::new(scheme, secret.as_bytes()).expect("a secret");
+        let at_byte = at_byte.index(key.len());
+        let rule = |key: &[u8]| Verify { scheme, secrets: vec![Secret(key.into())] };
+        prop_assert!(rule(&key).accepts(&fields(signed), &chunks(body, 16), at(now)));
+        key[at_byte] ^= 1 << bit;
+        prop_assert!(!rule(&key).accepts(&fields(signed), &chunks(body, 16), at(now)));
+    }
+
+    /// Among up to eight, each serves, wherever it stands.
+    #[test]
+    fn each_of_several_secrets_serves(case in 0..SIGNED.len(), others in prop::collection::vec(any::<[u8; 24]>(), 0..8), place in any::<prop::sample::Index>()) {
+        let (scheme, secret, body, signed, now) = SIGNED[case];
+        let mut secrets: Vec<Secret> = others.iter().map(|key| Secret(key[..].into())).collect();
+        let accepts = |secrets: &[Secret]| Verify { scheme, secrets: secrets.to_vec() }.accepts(&fields(signed), &chunks(body, 16), at(now));
+        prop_assert!(!accepts(&secrets));
+        secrets.insert(place.index(secrets.len() + 1), Secret::new(scheme, secret.as_bytes()).expect("a secret"));
+        prop_assert!(accepts(&secrets));
+    }
+
     /// Nothing that anybody sends makes it fail otherwise than by a no.
     #[test]
-    fn any_fields_are_answered(scheme in 0..7_usize, values in prop::collection::vec("[ -~]{0,40}", 3), body in any::<Vec<u8>>()) {
-        let names = ["stripe-signature", "x-slack-signature", "x-slack-request-timestamp", "webhook-signature", "webhook-timestamp", "x-hub-signature-256"];
+    fn any_fields_are_answered(scheme in 0..7_usize, values in prop::collection::vec("[ -~]{0,40}|(t=|v0=|sha256=|v1,)?[0-9a-f]{64}|1700000000", 3), body in any::<Vec<u8>>()) {
+        let names = ["stripe-signature", "x-slack-signature", "x-slack-request-timestamp", "webhook-signature", "webhook-timestamp", "webhook-id", "x-hub-signature-256", "x-shopify-hmac-sha256", "x-telegram-bot-api-secret-token"];
         let pairs: Vec<(&str, &str)> = names.iter().copied().zip(values.iter().map(String::as_str).cycle()).collect();
         prop_assert!(!verify(Scheme::ALL[scheme], &["whsec_AAAA"]).accepts(&fields(&pairs), &chunks(&body, 3), at(NOW)));
     }
