@@ -31,6 +31,7 @@ mod protocol_model;
 mod reload;
 mod reload_requests;
 mod repeats;
+mod rolling;
 mod security;
 mod senders;
 mod senders_json;
