@@ -37,6 +37,7 @@ mod reload;
 mod reload_commands;
 mod reload_requests;
 mod repeats;
+mod rolling;
 mod security;
 mod senders;
 mod senders_json;

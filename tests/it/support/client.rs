@@ -228,6 +228,12 @@ impl Connection {
         self.read(request).await
     }
 
+    /// Sends a request and reads its answer; status 0 where the other side has closed.
+    pub async fn try_send(&mut self, request: &Request) -> Answer {
+        let _ = self.stream.write_all(&[request.head(), request.payload()].concat()).await;
+        self.read(request).await
+    }
+
     /// Reads the whole answer to `request`.
     pub async fn read(&mut self, request: &Request) -> Answer {
         let mut answer = self.read_head().await;
