@@ -217,13 +217,14 @@ mod tests {
         assert_eq!(count(Level::Error, 1_000_000, &[hit, slow_hit, failed, finished()]), 1);
     }
 
-    /// A reader that takes nothing until it is told to.
-    struct Stuck(mpsc::Receiver<()>, Sink);
+    /// A reader that tells when it is asked to take something, and takes nothing until it is told to.
+    struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>, Sink);
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            self.1.write(bytes)
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            self.2.write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -233,11 +234,13 @@ mod tests {
 
     #[test]
     fn a_stuck_reader_costs_lines_and_never_memory_or_time() {
-        let (release, stuck) = mpsc::channel();
+        let ((entered, asked), (release, stuck)) = (mpsc::channel(), mpsc::channel());
         let sink = Sink::default();
-        let log = AccessLog::start(ALL, Box::new(Stuck(stuck, sink.clone()))).expect("a thread");
+        let log = AccessLog::start(ALL, Box::new(Stuck(entered, stuck, sink.clone()))).expect("a thread");
         let wall = Clock::manual().wall();
-        (0..20_000).for_each(|_| log.write(wall, &finished()));
+        log.write(wall, &finished());
+        asked.recv_timeout(LONG).expect("it is asked"); // what comes now stays with us
+        (1..20_000).for_each(|_| log.write(wall, &finished()));
         assert!(!log.flush(Duration::from_millis(1)));
         let held = lock(&log.shared.state).pending.len();
         assert!((MOST - 1024..MOST + 1024).contains(&held), "{held}");
