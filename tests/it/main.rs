@@ -27,6 +27,7 @@ mod faults;
 mod functions;
 mod guard;
 mod ids;
+mod image;
 mod layering;
 mod life;
 mod memory;
