@@ -214,7 +214,7 @@ fn recording(c: &mut Criterion) {
         reason: None,
         error: None,
         age: Some(Duration::from_secs(3)),
-        cache: Some(CacheRecord { rule: "profile", result: LookupResult::Hit, bypass: None, not_stored: None }),
+        cache: Some(CacheRecord { rule: "profile", result: LookupResult::Hit, bypass: None, not_stored: None, refreshed: None }),
         dedup: None,
         upstream: None,
         duration: Duration::from_micros(180),

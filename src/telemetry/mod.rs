@@ -33,7 +33,8 @@ pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
 pub use self::record::{
-    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
+    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefreshResult, RefusedReason,
+    ShedReason, Source,
 };
 
 use self::families::Families;
