@@ -8,6 +8,8 @@
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
 //! | `GET /config` | no | the rules in force |
 //! | `POST /drain` | no | begins the clean end |
+//! | `GET /cache` | no | what is stored: totals by rule, largest entries |
+//! | `POST /cache/purge` | no | takes stored answers out |
 //! | `GET /trace?id=` | no | the life of one message |
 //! | `POST /dedup/purge` | no | forgets that one message was taken |
 //!
@@ -15,6 +17,7 @@
 //! answers only under names that no web page can have (`host.rs`).
 
 pub mod auth;
+mod cache;
 mod config;
 mod dedup;
 mod drain;
@@ -41,11 +44,22 @@ pub use auth::Token;
 pub use dedup::{Traced, TracedEvent, TracedStep};
 pub use health::Ready;
 
+use crate::store::purge::Purge;
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 8] =
-    ["GET /metrics", "GET /health", "GET /livez", "GET /readyz", "GET /config", "POST /drain", "GET /trace?id=", "POST /dedup/purge"];
+const ENDPOINTS: [&str; 10] = [
+    "GET /metrics",
+    "GET /health",
+    "GET /livez",
+    "GET /readyz",
+    "GET /config",
+    "GET /cache",
+    "POST /cache/purge",
+    "POST /drain",
+    "GET /trace?id=",
+    "POST /dedup/purge",
+];
 
 /// What the endpoints answer from. Both doors share one.
 pub struct AdminState {
@@ -57,6 +71,10 @@ pub struct AdminState {
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
+    /// What `GET /cache` answers.
+    pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Takes stored answers out, or only counts them; answers how many.
+    pub purge_cache: Box<dyn Fn(Purge, bool) -> u64 + Send + Sync>,
     /// The life of the message with this id.
     pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
     /// Forgets that the events with this id were accepted; answers how many there were.
@@ -84,6 +102,7 @@ pub enum Door {
 pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = Router::new().route("/config", get(config::get)).route("/drain", post(drain::post));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
+    let trusted = trusted.route("/cache", get(cache::get)).route("/cache/purge", post(cache::purge));
     let trusted = match door {
         Door::Trusted => trusted,
         Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),

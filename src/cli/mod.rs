@@ -6,6 +6,7 @@ pub mod client;
 pub mod life;
 pub mod message;
 pub mod run;
+pub mod stored;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ enum Command {
     Probe(ProbeArgs),
     /// Show the life of one message: its copies, attempts and outcomes
     Trace(TraceArgs),
-    /// Forget that a message was taken, so that a replay of it is forwarded
+    /// Take stored answers out, or forget that a message was taken, so that a replay of it is forwarded
     Purge(PurgeArgs),
 }
 
@@ -108,9 +109,11 @@ struct TraceArgs {
 
 #[derive(Debug, Args)]
 struct PurgeArgs {
-    /// The message's id, as its sender wrote it
-    #[arg(long, value_name = "ID")]
-    message: String,
+    #[command(flatten)]
+    what: stored::What,
+    /// Only count what would go
+    #[arg(long, conflicts_with = "message")]
+    dry_run: bool,
     #[command(flatten)]
     door: client::DoorArgs,
 }
@@ -137,7 +140,10 @@ pub fn main() -> ExitCode {
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),
-        Command::Purge(args) => message::purge(&args.door, &args.message),
+        Command::Purge(args) => match &args.what.message {
+            Some(id) => message::purge(&args.door, id),
+            None => stored::purge(&args.door, &args.what, args.dry_run),
+        },
     }
 }
 

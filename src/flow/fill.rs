@@ -18,6 +18,7 @@ use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::clock::Clock;
 use crate::engine::{Rule, verdict};
 use crate::store::flights::Lead;
+use crate::store::purge::Begun;
 use crate::store::responses::Responses;
 use crate::telemetry::record::Exchanged;
 
@@ -53,6 +54,8 @@ pub struct Fill<U: Upstream> {
     pub rule: Arc<Rule<cache::Settings>>,
     /// The caller's fields: which variant it asks for.
     pub request: HeaderMap,
+    /// When it began, for purges.
+    pub begun: Begun,
     /// The flight it leads; `None` where the key is known not to be shared.
     pub lead: Option<Lead>,
 }
@@ -93,7 +96,7 @@ impl<U: Upstream> Fill<U> {
     }
 
     async fn run(self, tx: mpsc::UnboundedSender<Part<HeadOf<U>>>) {
-        let Self { upstream, call, shelf, key, rule, request, lead } = self;
+        let Self { upstream, call, shelf, key, rule, request, begun, lead } = self;
         let sent = shelf.clock.now();
         let mut answer = match upstream.open(call).await {
             Ok(answer) => answer,
@@ -106,7 +109,7 @@ impl<U: Upstream> Fill<U> {
             }
         };
         let mut gathering = match judge(&shelf, &rule.settings, &request, answer.head(), sent) {
-            Ok(storable) => Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, lead)),
+            Ok(storable) => Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, (begun, lead))),
             Err(reason) => {
                 // at the head, so that nobody queues behind an answer that is not for him
                 mark_pass(&shelf, &key, &rule.name);
@@ -221,16 +224,18 @@ struct Gathering {
     parts: Vec<Bytes>,
     share: Option<Share>,
     size: u64,
+    begun: Begun,
     lead: Option<Lead>,
 }
 
 impl Gathering {
-    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, lead: Option<Lead>) -> Self {
+    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, under: (Begun, Option<Lead>)) -> Self {
+        let (begun, lead) = under;
         let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let announced = if storable.facts.status == 204 { Some(0) } else { length };
         let (share, storable) = (shelf.bodies.take(0), Some(storable));
-        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, lead }
+        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, begun, lead }
     }
 
     /// Given up: who waits goes alone, and so does who comes within the next seconds.
@@ -267,7 +272,7 @@ impl Gathering {
         } else {
             let fields = self.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
             let entry = Entry::new(Arc::clone(&self.rule), storable, &self.headers, fields, &parts);
-            self.shelf.responses.insert(&self.key, entry)
+            self.shelf.responses.insert(&self.key, entry, &self.begun)
         };
         self.share = None;
         match (&stored, self.lead.take()) {
