@@ -16,7 +16,7 @@ pub mod vary;
 use std::time::Duration;
 
 pub use entry::Entry;
-pub use key::{CacheKey, CallerSecret};
+pub use key::{CacheKey, CallerSecret, KeyParts};
 pub use policy::NotStored;
 pub use request::Bypass;
 

@@ -43,11 +43,13 @@ pub enum NotStored {
     NoFreshness,
     /// The bytes of all bodies being gathered are at their limit.
     FillBudget,
+    /// A purge or an unsafe method took the key after the fetch began.
+    Purged,
 }
 
 impl NotStored {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Status,
         Self::NoStore,
         Self::Private,
@@ -61,6 +63,7 @@ impl NotStored {
         Self::Trailers,
         Self::NoFreshness,
         Self::FillBudget,
+        Self::Purged,
     ];
 
     /// The closed word of the reason.
@@ -80,6 +83,7 @@ impl NotStored {
             Self::Trailers => "trailers",
             Self::NoFreshness => "no_freshness",
             Self::FillBudget => "fill_budget",
+            Self::Purged => "purged",
         }
     }
 }

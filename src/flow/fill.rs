@@ -20,6 +20,7 @@ use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::clock::Clock;
 use crate::engine::Rule;
 use crate::store::flights::Lead;
+use crate::store::purge::Begun;
 use crate::store::responses::Responses;
 use crate::telemetry::record::Exchanged;
 use head::{judge, mark_pass, share};
@@ -55,6 +56,8 @@ pub struct Fill<U: Upstream> {
     pub rule: Arc<Rule<cache::Settings>>,
     /// The caller's fields: which variant it asks for.
     pub request: HeaderMap,
+    /// When it began, for purges.
+    pub begun: Begun,
     /// The flight it leads; `None` where the key is known not to be shared.
     pub lead: Option<Lead>,
     /// The stored answer that is not fresh any more; the call asks with its validators.
@@ -99,7 +102,7 @@ impl<U: Upstream> Fill<U> {
     }
 
     async fn run(self, tx: mpsc::UnboundedSender<Part<HeadOf<U>>>) {
-        let Self { upstream, call, shelf, key, rule, request, lead, stale } = self;
+        let Self { upstream, call, shelf, key, rule, request, begun, lead, stale } = self;
         let sent = shelf.clock.now();
         let mut answer = match upstream.open(call).await {
             Ok(answer) => answer,
@@ -112,13 +115,13 @@ impl<U: Upstream> Fill<U> {
             }
         };
         if answer.head().0 == StatusCode::NOT_MODIFIED {
-            let told = Told { shelf, key, rule, request, lead, stale, sent };
+            let told = Told { shelf, key, rule, request, begun, lead, stale, sent };
             return told.take(answer, &tx).await;
         }
         let mut gathering = match judge(&shelf, &rule.settings, &request, answer.head(), sent) {
             Ok(storable) => {
                 let lead = share(lead, &storable, &rule.settings);
-                Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, lead))
+                Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, (begun, lead)))
             }
             Err(reason) => {
                 // it takes the place of what was stored, and is not stored itself; an error says nothing about that
@@ -222,16 +225,18 @@ struct Gathering {
     parts: Vec<Bytes>,
     share: Option<Share>,
     size: u64,
+    begun: Begun,
     lead: Option<Lead>,
 }
 
 impl Gathering {
-    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, lead: Option<Lead>) -> Self {
+    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, under: (Begun, Option<Lead>)) -> Self {
+        let (begun, lead) = under;
         let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let announced = if storable.facts.status == 204 { Some(0) } else { length };
         let (share, storable) = (shelf.bodies.take(0), Some(storable));
-        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, lead }
+        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, begun, lead }
     }
 
     /// Given up: who waits goes alone, and so does who comes within the next seconds.
@@ -268,7 +273,7 @@ impl Gathering {
         } else {
             let fields = self.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
             let entry = Entry::new(Arc::clone(&self.rule), storable, &self.headers, fields, &parts);
-            self.shelf.responses.insert(&self.key, entry)
+            self.shelf.responses.insert(&self.key, entry, &self.begun)
         };
         self.share = None;
         told::decide(self.lead.take(), stored).map(drop)

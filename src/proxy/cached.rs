@@ -61,6 +61,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
         key: lookup.key.clone(),
         rule: Arc::clone(&lookup.rule),
         request: request.clone(),
+        begun: shared.responses.begin(),
         lead,
     };
     let desk = Desk { shelf: shelf.clone(), flights: Arc::clone(&shared.flights), max_followers: (shared.limits.in_flight / 2).max(1) };
@@ -241,6 +242,6 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
 async fn alone(edge: &Edge, session: &mut Session, ctx: &mut Ctx, why: Why) -> Result<bool> {
     tell(ctx, asked(why, 0, Err(NotStored::Status)), None);
     let head = heads::exchange_head(session.req_header(), Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
-    let sent = send(&edge.way, Call::bodyless(head), &mut Client { session, marks: &ctx.marks }, |_| ()).await;
+    let sent = send(&edge.way, Call::bodyless(head), &mut Client { session, marks: &ctx.marks }, |_, _| ()).await;
     finish(session, ctx, sent).await
 }

@@ -14,6 +14,7 @@ use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::{Answer, Cause, Failure};
 use crate::store::flights::Lead;
+use crate::store::purge::Begun;
 
 /// A 304, and the fetch it answers.
 pub struct Told {
@@ -25,6 +26,8 @@ pub struct Told {
     pub rule: Arc<Rule<cache::Settings>>,
     /// The caller's fields.
     pub request: HeaderMap,
+    /// When it began, for purges.
+    pub begun: Begun,
     /// The flight it leads.
     pub lead: Option<Lead>,
     /// What was asked about.
@@ -58,12 +61,12 @@ impl Told {
 
     /// Judged again by what it says now. If that forbids to keep it, it is given once and goes.
     fn renew(self, entry: &Entry, head: &HeaderMap) -> (Arc<Entry>, Result<(), NotStored>) {
-        let Self { shelf, key, rule, request, lead, sent, .. } = self;
+        let Self { shelf, key, rule, request, begun, lead, sent, .. } = self;
         let status = http::StatusCode::from_u16(entry.status()).unwrap_or_default();
         let stored = match judge(&shelf, &rule.settings, &request, (status, head), sent) {
             Ok(storable) => {
                 let lead = share(lead, &storable, &rule.settings);
-                let stored = shelf.responses.insert(&key, renewed(entry, head, Some(storable)));
+                let stored = shelf.responses.insert(&key, renewed(entry, head, Some(storable)), &begun);
                 decide(lead, stored)
             }
             Err(reason) => decide(lead, Err(reason)),
@@ -71,8 +74,11 @@ impl Told {
         match stored {
             Ok(entry) => (entry, Ok(())),
             Err(reason) => {
-                shelf.responses.remove(&key);
-                mark_pass(&shelf, &key, &rule.name);
+                // a purge says nothing about the answers to come, and has removed what it meant
+                if reason != NotStored::Purged {
+                    shelf.responses.remove(&key);
+                    mark_pass(&shelf, &key, &rule.name);
+                }
                 (Arc::new(renewed(entry, head, None)), Err(reason))
             }
         }
