@@ -7,6 +7,7 @@ mod cache_suite;
 mod cached;
 mod cached_endings;
 mod cached_flights;
+mod cached_hits;
 mod cached_life;
 mod cached_privacy;
 mod cached_purged;
