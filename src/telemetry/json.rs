@@ -1,7 +1,7 @@
 //! The shape of `GET /metrics` as JSON (interface.md 4). Keys are camelCase; times are in ms where the key ends in `Ms`, sizes in
 //! bytes, rates from 0 to 1. Every key is always there, every figure is a number from the start: nothing is null.
 //!
-//! Figures of parts that are not built yet (stale answers, cold starts) are 0.
+//! Figures of parts that are not built yet (cold starts) are 0.
 
 use std::collections::BTreeMap;
 

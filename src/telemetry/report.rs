@@ -117,7 +117,7 @@ fn cache_rule(name: &str, rule: &rules::CacheRule, store: &readings::Cache) -> C
     CacheRule {
         hits: rule.looked_up(LookupResult::Hit) + rule.looked_up(LookupResult::Coalesced),
         misses: rule.looked_up(LookupResult::Miss) + rule.looked_up(LookupResult::Revalidated),
-        stale: 0,
+        stale: rule.looked_up(LookupResult::Stale),
         bypassed: rule.bypassed(),
         size: usage.map_or(0, |u| u.entries),
         bytes: usage.map_or(0, |u| u.bytes),
