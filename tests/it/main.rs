@@ -44,6 +44,7 @@ mod senders;
 mod senders_json;
 mod signals;
 mod signals_log;
+mod signals_recent;
 mod signals_scrape;
 mod signals_traffic;
 mod signatures;
