@@ -48,10 +48,18 @@ use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
 use self::rules::Rules;
 use crate::clock::Clock;
-use crate::engine::{RuleSet, Section};
+use crate::engine::RuleSet;
+use crate::rules::{Matcher, Pattern};
 
 /// Version of this program, as the metrics tell it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a cache rule makes of good answers.
+const CACHED: &[(Outcome, Source)] = &[(Outcome::Hit, Source::Cache), (Outcome::Miss, Source::Upstream)];
+/// What a deduplication rule does.
+const DEDUPLICATED: &[(Outcome, Source)] = &[(Outcome::New, Source::Upstream), (Outcome::Duplicate, Source::Dedup)];
+/// What becomes of the rest.
+const FORWARDED: &[(Outcome, Source)] = &[(Outcome::Forwarded, Source::Upstream)];
 
 /// Everything that is measured in one process.
 pub struct Metrics {
@@ -113,14 +121,17 @@ impl Metrics {
     /// called before the rules come into force, at the start and after each reload.
     pub fn prepare(&self, rules: &RuleSet) {
         self.rules.prepare(rules);
-        let slow = rules.slow.iter().map(|s| &s.matcher);
-        for matcher in matchers(&rules.cache).chain(matchers(&rules.dedup)).chain(slow) {
-            if let Some(name) = matcher.function.as_ref().map(crate::rules::Pattern::as_str)
+        let expect = |matcher: &Matcher, outcomes| {
+            if let Some(name) = matcher.function.as_ref().map(Pattern::as_str)
                 && !name.contains(['*', '?', '[', ']', '{', '}', '\\'])
             {
-                self.functions.admit(name);
+                self.functions.expect(name, outcomes);
             }
-        }
+        };
+        rules.cache.include.iter().for_each(|r| expect(&r.matcher, CACHED));
+        rules.dedup.include.iter().for_each(|r| expect(&r.matcher, DEDUPLICATED));
+        let others = rules.cache.exclude.iter().chain(&rules.dedup.exclude).map(|e| &e.matcher);
+        others.chain(rules.slow.iter().map(|s| &s.matcher)).for_each(|m| expect(m, FORWARDED));
         lock(&self.recent).health.set(rules.health.clone(), self.clock.now());
     }
 
@@ -253,10 +264,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-fn matchers<S>(section: &Section<S>) -> impl Iterator<Item = &crate::rules::Matcher> {
-    section.include.iter().map(|r| &r.matcher).chain(section.exclude.iter().map(|e| &e.matcher))
 }
 
 /// Locks for a few dozen instructions. What is inside stays whole even if a holder panics.

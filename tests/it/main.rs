@@ -43,6 +43,7 @@ mod security;
 mod senders;
 mod senders_json;
 mod signals;
+mod signals_faults;
 mod signals_log;
 mod signals_recent;
 mod signals_scrape;
