@@ -15,6 +15,7 @@ pub mod json;
 pub mod latency;
 pub mod line;
 pub mod log;
+pub mod phases;
 pub mod process;
 pub mod prometheus_text;
 pub mod readings;
@@ -208,7 +209,9 @@ impl Metrics {
         }
         let (process, health) = (Process::read(), self.health());
         let log_lines_dropped = self.log.as_ref().map_or(0, AccessLog::dropped);
-        let scrape = Scrape { readings: &readings, process: &process, health: &health, log_lines_dropped, version: VERSION };
+        let phases = self.functions.phases(self.clock.now());
+        let scrape =
+            Scrape { readings: &readings, process: &process, health: &health, phases: &phases, log_lines_dropped, version: VERSION };
         prometheus_text::render(self.registry.gather(), &scrape)
     }
 

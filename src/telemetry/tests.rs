@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
+mod phases;
 mod series;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +106,7 @@ fn json_has_its_shape_before_traffic() {
     let json = serde_json::to_value(metrics.json()).expect("plain values");
     assert_eq!(json["cache"]["profile"]["hitRate"], 0.0);
     assert_eq!(json["metrics"]["latency"]["p99Ms"], 0.0);
-    metrics.record(&finished());
+    metrics.record(&Finished { upstream: Some(&phases::said("db;dur=5")), ..finished() });
     let json = serde_json::to_value(metrics.json()).expect("plain values");
     let mut keys = BTreeSet::new();
     paths(&json, "", &mut keys);

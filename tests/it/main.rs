@@ -45,6 +45,7 @@ mod senders_json;
 mod signals;
 mod signals_faults;
 mod signals_log;
+mod signals_phases;
 mod signals_recent;
 mod signals_scrape;
 mod signals_traffic;
