@@ -104,7 +104,7 @@ pub struct Pool {
 }
 
 /// One function.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handler {
     /// Requests answered for it, whoever answered.
@@ -125,6 +125,8 @@ pub struct Handler {
     pub p90_ms: f64,
     /// 99 % of them did.
     pub p99_ms: f64,
+    /// What it reports of its phases by `Server-Timing`, such as `db`; those of the last minutes.
+    pub phases: BTreeMap<String, Summary>,
 }
 
 /// Memory, in bytes.

@@ -8,6 +8,7 @@ use crate::cache::request::Request;
 use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::rules::Matcher;
 use crate::store::responses::Found;
+use crate::telemetry::record::Phases;
 
 /// A function's answer that never says that it is over.
 struct Endless {
@@ -38,6 +39,7 @@ impl Answer for Endless {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            phases: Phases::default(),
         }
     }
 
