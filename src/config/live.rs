@@ -16,7 +16,7 @@ pub use super::offer::{NoReload, Offer};
 use super::status::{self, Cause, Numbers, Outcome, Reload, Status};
 use super::verify_rule::Secrets;
 use super::watch;
-use crate::engine::{RuleSet, Site};
+use crate::engine::{Effect, Recent, RuleSet, Site, Watched};
 
 type Hook = Box<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
@@ -27,6 +27,7 @@ pub struct Live {
     hooks: Mutex<Vec<Hook>>,
     file: String,
     sites: Vec<Site>,
+    recent: Recent,
     path: OnceLock<PathBuf>,
 }
 
@@ -65,6 +66,7 @@ impl Live {
             hooks: Mutex::default(),
             file: file.to_owned(),
             sites,
+            recent: Recent::default(),
             path: OnceLock::new(),
         })
     }
@@ -213,13 +215,22 @@ impl Live {
         lock(&self.state).lacks_secrets()
     }
 
-    /// Judges a text as a reload would, and compares it with the rules in force; nothing changes.
+    /// The last requests.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Judges a text as a reload would, compares it with the rules in force, and says what it would have meant for the last requests; nothing
+    /// changes.
     #[must_use]
     pub fn check(&self, bytes: &[u8]) -> (Judgement<RuleSet>, Difference) {
         let judgement = judge_rules_at(bytes, &self.sites, Secrets::Needed);
-        let running = self.load();
-        let difference = judgement.value.as_ref().map(|rules| Difference::of((&running.rules, &running.text), (rules, &judgement.source)));
-        (judgement, difference.unwrap_or_default())
+        let Some(rules) = &judgement.value else { return (judgement, Difference::default()) };
+        let running = self.load_full();
+        let difference = Difference::of((&running.rules, &running.text), (rules, &judgement.source));
+        let effect = Effect::of(&self.recent, &self.sites, &running.rules, rules);
+        (judgement, Difference { effect: Some(effect), ..difference })
     }
 
     /// Notes that the file is gone, or holds a text that is not offered yet.
@@ -265,7 +276,7 @@ fn snapshot(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> S
     let hash = digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     // judged texts are UTF-8
     let text = String::from_utf8_lossy(bytes).as_ref().into();
-    Snapshot { rules, generation, hash, text, since: now }
+    Snapshot { watched: Watched::of(&rules), rules, generation, hash, text, since: now }
 }
 
 mod state;

@@ -36,6 +36,7 @@ mod pass;
 mod protocol_model;
 mod reload;
 mod reload_commands;
+mod reload_effect;
 mod reload_requests;
 mod repeats;
 mod rolling;

@@ -2,6 +2,7 @@
 
 mod decoding;
 mod golden;
+mod recent;
 mod robust;
 mod sidecars;
 mod structure;
