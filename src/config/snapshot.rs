@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
+
 use crate::engine::{RuleSet, Watched};
 
 /// One generation of the rules. A request takes one `Arc<Snapshot>` and ends on the rules it began with.
@@ -20,4 +22,16 @@ pub struct Snapshot {
     pub text: Arc<str>,
     /// Since when it is in force.
     pub since: SystemTime,
+}
+
+impl Snapshot {
+    /// A generation of rules that were judged, with their text.
+    #[must_use]
+    pub fn new(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> Self {
+        let digest = Sha256::digest(bytes);
+        let hash = digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        // judged texts are UTF-8
+        let text = String::from_utf8_lossy(bytes).as_ref().into();
+        Self { watched: Watched::of(&rules), rules, generation, hash, text, since: now }
+    }
 }

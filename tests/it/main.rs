@@ -41,6 +41,7 @@ mod reload_commands;
 mod reload_effect;
 mod reload_requests;
 mod repeats;
+mod restart_needed;
 mod rolling;
 mod security;
 mod senders;

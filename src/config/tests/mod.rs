@@ -3,6 +3,7 @@
 mod decoding;
 mod golden;
 mod recent;
+mod restart;
 mod robust;
 mod sidecars;
 mod structure;
