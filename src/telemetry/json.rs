@@ -220,6 +220,8 @@ pub struct Config {
     pub hash: String,
     /// The last attempt to load rules; the start is the first.
     pub last_reload: LastReload,
+    /// Whether a restart would change settings or fail.
+    pub restart_needed: bool,
 }
 
 /// The last attempt to load rules.

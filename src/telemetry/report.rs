@@ -151,5 +151,6 @@ fn pool(pool: &readings::Pool) -> Pool {
 
 fn config(config: &readings::Config) -> Config {
     let result = if config.last_reload_ok { "success" } else { "failure" };
-    Config { generation: config.generation, hash: config.hash.clone(), last_reload: LastReload { result, at: date(config.last_reload) } }
+    let last_reload = LastReload { result, at: date(config.last_reload) };
+    Config { generation: config.generation, hash: config.hash.clone(), last_reload, restart_needed: config.restart_needed }
 }
