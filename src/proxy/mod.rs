@@ -19,6 +19,7 @@ pub mod heads;
 pub mod hit;
 pub mod ids;
 pub mod pass;
+pub mod refresh;
 pub mod refusal;
 pub mod respond;
 pub mod room;

@@ -124,7 +124,15 @@ fn entry(status: u16, fields: &[(&str, &str)], body: &str) -> Entry {
         headers.append(name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"));
     }
     let received = Clock::manual().now();
-    let facts = Facts { status, directives: Directives::default(), initial_age: Duration::ZERO, received, date: None, token_left: None };
+    let facts = Facts {
+        status,
+        directives: Directives::default(),
+        initial_age: Duration::ZERO,
+        received,
+        date: None,
+        token_left: None,
+        softened: None,
+    };
     let storable = Storable { facts, selecting: crate::cache::vary::Selecting::default() };
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     Entry::new("r".into(), storable, &headers, fields, &[Bytes::from(body.to_owned())])
