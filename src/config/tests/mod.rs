@@ -3,11 +3,14 @@
 mod decoding;
 mod golden;
 mod robust;
+mod samples;
+mod schema;
 mod sidecars;
 mod structure;
 mod values;
 mod watching;
 
+use super::grammar::Map;
 use super::*;
 use crate::engine::RuleSet;
 
@@ -30,4 +33,13 @@ fn list(problems: &[Problem]) -> Vec<String> {
 /// A machine without limits.
 fn host() -> Host {
     Host { root: true, temp_dir: "/tmp".into(), ..Host::default() }
+}
+
+thread_local! {
+    static ASKED: std::cell::RefCell<std::collections::BTreeSet<(&'static str, String)>> = const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
+/// Notes that the decoder looked for a key.
+pub fn asked(map: &Map, key: &str) {
+    ASKED.with_borrow_mut(|asked| asked.insert((map.name, key.to_owned())));
 }
