@@ -91,12 +91,8 @@ impl Schemas {
             Value::Word(words) => json!({ "enum": words }),
             Value::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
             Value::Map(map) => {
-                if !self.0.contains_key(map.name) {
-                    // a place is taken first, for a mapping that holds itself
-                    self.0.insert(map.name.to_owned(), Json::Null);
-                    let object = self.object(map);
-                    self.0.insert(map.name.to_owned(), Json::Object(object));
-                }
+                let object = self.object(map);
+                self.0.insert(id(map.name), Json::Object(object));
                 reference(map.name)
             }
             Value::List(item) => json!({ "type": "array", "items": self.value(item) }),
@@ -128,13 +124,17 @@ impl Schemas {
         if !form.pattern.is_empty() {
             schema["pattern"] = json!(form.pattern);
         }
-        self.0.insert(form.name.to_owned(), schema);
+        self.0.insert(id(form.name), schema);
         reference(form.name)
     }
 }
 
+fn id(name: &str) -> String {
+    name.replace(", ", "-").replace(' ', "-")
+}
+
 fn reference(name: &str) -> Json {
-    json!({ "$ref": format!("#/$defs/{}", name.replace(' ', "%20")) })
+    json!({ "$ref": format!("#/$defs/{}", id(name)) })
 }
 
 /// A value of the grammar's own text.
