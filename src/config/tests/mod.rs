@@ -2,6 +2,7 @@
 
 mod decoding;
 mod golden;
+mod manual;
 mod robust;
 mod samples;
 mod schema;
@@ -9,6 +10,9 @@ mod sidecars;
 mod structure;
 mod values;
 mod watching;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::grammar::Map;
 use super::*;
@@ -36,7 +40,7 @@ fn host() -> Host {
 }
 
 thread_local! {
-    static ASKED: std::cell::RefCell<std::collections::BTreeSet<(&'static str, String)>> = const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+    static ASKED: RefCell<BTreeSet<(&'static str, String)>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// Notes that the decoder looked for a key.

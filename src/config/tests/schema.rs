@@ -54,7 +54,7 @@ fn document(bytes: &[u8]) -> Option<Json> {
 }
 
 /// Every mapping of a grammar.
-fn maps(map: &'static Map) -> Vec<&'static Map> {
+pub fn maps(map: &'static Map) -> Vec<&'static Map> {
     fn of(value: &'static Value, found: &mut Vec<&'static Map>) {
         match value {
             Value::Map(map) if found.iter().all(|other| other.name != map.name) => {
