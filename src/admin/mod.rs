@@ -3,6 +3,7 @@
 //! | endpoint | open to all | what |
 //! |---|---|---|
 //! | `GET /metrics` | yes | JSON; Prometheus text for `?format=prometheus` or a scraper's `Accept` |
+//! | `GET /metrics/history` | yes | the last 15 minutes in slots of 10 s, as JSON |
 //! | `GET /health` | yes | judges the functions; 503 if unhealthy |
 //! | `GET /livez` | yes | 200 while the process answers |
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
@@ -50,8 +51,9 @@ use crate::engine::{Question, Site};
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 13] = [
+const ENDPOINTS: [&str; 14] = [
     "GET /metrics",
+    "GET /metrics/history",
     "GET /health",
     "GET /livez",
     "GET /readyz",
@@ -119,6 +121,7 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     };
     let all = Router::new()
         .route("/metrics", get(metrics::get))
+        .route("/metrics/history", get(metrics::history))
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

@@ -19,8 +19,9 @@ pub const MOST: usize = 30;
 pub const OTHER: &str = "other";
 /// Most pairs of status and outcome a function has; past it, they are counted by class under [`OTHER`].
 const MOST_CODES: usize = 14;
-/// Most pairs of function and source with a histogram; past it, they share those of [`OTHER`].
-const MOST_DURATIONS: usize = 3 * MOST;
+/// Most pairs of function and source, besides those of the functions themselves, with a histogram of their own; past it, they share those
+/// of [`OTHER`]. A histogram is 17 series, and there are 3,000 for everything.
+const MOST_DURATIONS: usize = 24;
 
 /// All functions.
 #[derive(Debug)]
@@ -79,13 +80,22 @@ impl Functions {
     #[must_use]
     pub fn new(families: Arc<Families>, now: Instant) -> Self {
         let other = Arc::new(Function::new(&families, OTHER.into(), now));
-        other.duration(&families, None, Source::Upstream);
         lock(&other.state).count(&families, OTHER, 200, Outcome::Forwarded, 0);
         Self { families, by_name: ArcSwap::default(), other, durations: AtomicUsize::new(0), admission: Mutex::new(()), start: now }
     }
 
-    /// Admits a name that a rule spells out.
-    pub fn admit(&self, name: &str) {
+    /// Admits a name that a rule spells out, with the series of what the rule makes of good answers, at zero.
+    pub fn expect(&self, name: &str, outcomes: &[(Outcome, Source)]) {
+        self.admit(name);
+        if let Some(function) = self.by_name.load().get(name) {
+            for (outcome, source) in outcomes {
+                lock(&function.state).count(&self.families, &function.name, 200, *outcome, 0);
+                function.duration(self, *source);
+            }
+        }
+    }
+
+    fn admit(&self, name: &str) {
         let _one_at_a_time = lock(&self.admission);
         let known = self.by_name.load();
         if known.len() < MOST && !known.contains_key(name) && is_name(name) {
@@ -122,8 +132,11 @@ impl Functions {
 impl Function {
     fn new(families: &Families, name: Arc<str>, now: Instant) -> Self {
         let label = &[&*name];
+        let durations: [OnceLock<Histogram>; Source::ALL.len()] = Default::default();
+        durations[Source::Upstream as usize]
+            .get_or_init(|| families.request_duration.with_label_values(&[&*name, Source::Upstream.as_str()]));
         Self {
-            durations: Default::default(),
+            durations,
             upstream: families.upstream_duration.with_label_values(label),
             bytes_in: families.request_bytes.with_label_values(label),
             bytes_out: families.response_bytes.with_label_values(label),
@@ -134,7 +147,7 @@ impl Function {
     }
 
     fn record(&self, all: &Functions, now: Instant, done: &Finished<'_>) {
-        self.duration(&all.families, Some(&all.durations), done.source).observe(done.duration.as_secs_f64());
+        self.duration(all, done.source).observe(done.duration.as_secs_f64());
         if let Some(call) = done.upstream {
             self.upstream.observe(call.total.as_secs_f64());
         }
@@ -147,10 +160,10 @@ impl Function {
         state.answered |= done.upstream.is_some_and(|call| call.status > 0);
     }
 
-    fn duration(&self, families: &Families, used: Option<&AtomicUsize>, source: Source) -> &Histogram {
+    fn duration(&self, all: &Functions, source: Source) -> &Histogram {
         self.durations[source as usize].get_or_init(|| {
-            let own = &*self.name == OTHER || used.is_none_or(|used| used.fetch_add(1, Relaxed) < MOST_DURATIONS);
-            families.request_duration.with_label_values(&[if own { &*self.name } else { OTHER }, source.as_str()])
+            let own = &*self.name == OTHER || all.durations.fetch_add(1, Relaxed) < MOST_DURATIONS;
+            all.families.request_duration.with_label_values(&[if own { &*self.name } else { OTHER }, source.as_str()])
         })
     }
 

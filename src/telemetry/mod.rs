@@ -1,14 +1,16 @@
 //! Signals: metrics in two forms, the health of the functions, the access log.
 //!
 //! [`Metrics::record`] takes one [`Finished`] for each answer and moves everything at once: counters and histograms
-//! ([`families`]: doc comment = HELP), quantiles ([`latency`]), the window of the health ([`health`]), the log ([`log`]). What the
-//! other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what only a caller chose.
+//! ([`families`]: doc comment = HELP), quantiles ([`latency`]), the window of the health ([`health`]), the last quarter of an hour
+//! ([`history`]), the log ([`log`]). What the other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what
+//! only a caller chose.
 
 pub mod escape;
 pub mod events;
 pub mod families;
 pub mod functions;
 pub mod health;
+pub mod history;
 pub mod json;
 pub mod latency;
 pub mod line;
@@ -39,16 +41,25 @@ pub use self::record::{
 use self::families::Families;
 use self::functions::Functions;
 use self::health::Window;
+use self::history::{History, Ring};
 use self::latency::Windows;
 use self::process::Process;
 use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
 use self::rules::Rules;
 use crate::clock::Clock;
-use crate::engine::{RuleSet, Section};
+use crate::engine::RuleSet;
+use crate::rules::{Matcher, Pattern};
 
 /// Version of this program, as the metrics tell it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a cache rule makes of good answers.
+const CACHED: &[(Outcome, Source)] = &[(Outcome::Hit, Source::Cache), (Outcome::Miss, Source::Upstream)];
+/// What a deduplication rule does.
+const DEDUPLICATED: &[(Outcome, Source)] = &[(Outcome::New, Source::Upstream), (Outcome::Duplicate, Source::Dedup)];
+/// What becomes of the rest.
+const FORWARDED: &[(Outcome, Source)] = &[(Outcome::Forwarded, Source::Upstream)];
 
 /// Everything that is measured in one process.
 pub struct Metrics {
@@ -56,13 +67,21 @@ pub struct Metrics {
     families: Arc<Families>,
     functions: Functions,
     rules: Rules,
-    /// Latency of the calls of functions, and what the sidecar added.
-    calls: Mutex<(Windows, Windows)>,
-    health: Mutex<Window>,
+    recent: Mutex<Recent>,
     log: Option<AccessLog>,
     readings: Box<dyn Fn() -> Readings + Send + Sync>,
     clock: Clock,
     start: Instant,
+}
+
+/// What fades with time; one lock for all of it.
+struct Recent {
+    /// Latency of the calls of functions.
+    calls: Windows,
+    /// What the sidecar added.
+    overhead: Windows,
+    health: Window,
+    history: Ring,
 }
 
 impl Metrics {
@@ -83,8 +102,12 @@ impl Metrics {
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
-            calls: Mutex::new((Windows::new(start), Windows::new(start))),
-            health: Mutex::new(Window::new(RuleSet::default().health, start)),
+            recent: Mutex::new(Recent {
+                calls: Windows::new(start),
+                overhead: Windows::new(start),
+                health: Window::new(RuleSet::default().health, start),
+                history: Ring::new(start),
+            }),
             registry,
             families,
             log,
@@ -98,15 +121,18 @@ impl Metrics {
     /// called before the rules come into force, at the start and after each reload.
     pub fn prepare(&self, rules: &RuleSet) {
         self.rules.prepare(rules);
-        let slow = rules.slow.iter().map(|s| &s.matcher);
-        for matcher in matchers(&rules.cache).chain(matchers(&rules.dedup)).chain(slow) {
-            if let Some(name) = matcher.function.as_ref().map(crate::rules::Pattern::as_str)
+        let expect = |matcher: &Matcher, outcomes| {
+            if let Some(name) = matcher.function.as_ref().map(Pattern::as_str)
                 && !name.contains(['*', '?', '[', ']', '{', '}', '\\'])
             {
-                self.functions.admit(name);
+                self.functions.expect(name, outcomes);
             }
-        }
-        lock(&self.health).set(rules.health.clone(), self.clock.now());
+        };
+        rules.cache.include.iter().for_each(|r| expect(&r.matcher, CACHED));
+        rules.dedup.include.iter().for_each(|r| expect(&r.matcher, DEDUPLICATED));
+        let others = rules.cache.exclude.iter().chain(&rules.dedup.exclude).map(|e| &e.matcher);
+        others.chain(rules.slow.iter().map(|s| &s.matcher)).for_each(|m| expect(m, FORWARDED));
+        lock(&self.recent).health.set(rules.health.clone(), self.clock.now());
     }
 
     /// A request begins; it is in flight until the value is dropped.
@@ -144,20 +170,9 @@ impl Metrics {
         {
             self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
         }
-        self.record_calls(now, done.upstream.map(|call| call.total), overhead);
-        lock(&self.health).record(now, done);
+        lock(&self.recent).record(now, done, overhead);
         if let Some(log) = &self.log {
             log.write(self.clock.wall(), done);
-        }
-    }
-
-    fn record_calls(&self, now: Instant, call: Option<Duration>, overhead: Option<Duration>) {
-        let mut calls = lock(&self.calls);
-        if let Some(call) = call {
-            calls.0.record(now, call);
-        }
-        if let Some(overhead) = overhead {
-            calls.1.record(now, overhead);
         }
     }
 
@@ -170,7 +185,13 @@ impl Metrics {
     /// How the functions are.
     #[must_use]
     pub fn health(&self) -> Health {
-        lock(&self.health).judge(self.clock.now(), self.clock.wall())
+        lock(&self.recent).health.judge(self.clock.now(), self.clock.wall())
+    }
+
+    /// The last quarter of an hour.
+    #[must_use]
+    pub fn history(&self) -> History {
+        lock(&self.recent).history.read(self.clock.now(), self.clock.wall())
     }
 
     /// The Prometheus text.
@@ -196,8 +217,8 @@ impl Metrics {
     pub fn json(&self) -> json::Document {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let (upstream, overhead) = {
-            let mut calls = lock(&self.calls);
-            (calls.0.summary(now), calls.1.summary(now))
+            let mut recent = lock(&self.recent);
+            (recent.calls.summary(now), recent.overhead.summary(now))
         };
         report::document(&report::Sources {
             functions: &self.functions,
@@ -212,6 +233,19 @@ impl Metrics {
             now,
             wall,
         })
+    }
+}
+
+impl Recent {
+    fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
+        if let Some(call) = done.upstream {
+            self.calls.record(now, call.total);
+        }
+        if let Some(overhead) = overhead {
+            self.overhead.record(now, overhead);
+        }
+        self.health.record(now, done);
+        self.history.record(now, done);
     }
 }
 
@@ -230,10 +264,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-fn matchers<S>(section: &Section<S>) -> impl Iterator<Item = &crate::rules::Matcher> {
-    section.include.iter().map(|r| &r.matcher).chain(section.exclude.iter().map(|e| &e.matcher))
 }
 
 /// Locks for a few dozen instructions. What is inside stays whole even if a holder panics.
