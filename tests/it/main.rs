@@ -37,6 +37,7 @@ mod layering;
 mod life;
 mod memory;
 mod memory_stuck;
+mod monitoring;
 mod pass;
 mod protocol_model;
 mod reload;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod functions;
 pub mod origin;
+pub mod prometheus;
 pub mod routes;
 pub mod sidecar;
 pub mod wire;
