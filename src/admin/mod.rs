@@ -12,6 +12,8 @@
 //! | `POST /reload`, `/rollback` | no | reads the file now; goes back one generation |
 //! | `POST /explain` | no | why a request would be decided as it is, by the running rules |
 //! | `POST /drain` | no | begins the clean end |
+//! | `GET /cache` | no | what is stored: totals by rule, largest entries |
+//! | `POST /cache/purge` | no | takes stored answers out |
 //! | `GET /trace?id=` | no | the life of one message |
 //! | `POST /dedup/purge` | no | forgets that one message was taken |
 //!
@@ -19,6 +21,7 @@
 //! answers only under names that no web page can have (`host.rs`).
 
 pub mod auth;
+mod cache;
 mod config;
 mod dedup;
 mod drain;
@@ -48,10 +51,11 @@ pub use health::Ready;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::engine::{Question, Site};
+use crate::store::purge::Purge;
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 14] = [
+const ENDPOINTS: [&str; 16] = [
     "GET /metrics",
     "GET /metrics/history",
     "GET /health",
@@ -63,6 +67,8 @@ const ENDPOINTS: [&str; 14] = [
     "POST /reload",
     "POST /rollback",
     "POST /explain",
+    "GET /cache",
+    "POST /cache/purge",
     "POST /drain",
     "GET /trace?id=",
     "POST /dedup/purge",
@@ -85,6 +91,10 @@ pub struct AdminState {
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
+    /// What `GET /cache` answers.
+    pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Takes stored answers out, or only counts them; answers how many.
+    pub purge_cache: Box<dyn Fn(Purge, bool) -> u64 + Send + Sync>,
     /// The life of the message with this id.
     pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
     /// Forgets that the events with this id were accepted; answers how many there were.
@@ -115,6 +125,7 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = trusted.route("/rollback", post(config::rollback)).route("/explain", post(config::explain));
     let trusted = trusted.route("/drain", post(drain::post));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
+    let trusted = trusted.route("/cache", get(cache::get)).route("/cache/purge", post(cache::purge));
     let trusted = match door {
         Door::Trusted => trusted,
         Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),

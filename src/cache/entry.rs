@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName};
 
 use super::control::no_cache_fields;
 use super::policy::{Facts, Storable};
@@ -40,7 +40,23 @@ impl Entry {
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         body: &[Bytes],
     ) -> Self {
-        let body: Bytes = body.concat().into();
+        Self::assembled(rule, storable, headers, fields, body.concat().into())
+    }
+
+    /// The same body under another head; as [`Self::new`] otherwise.
+    #[must_use]
+    pub fn with_head(&self, storable: Storable, headers: &HeaderMap) -> Self {
+        let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        Self::assembled(Arc::clone(&self.rule), storable, headers, fields, self.body.clone())
+    }
+
+    fn assembled<'a>(
+        rule: Arc<str>,
+        storable: Storable,
+        headers: &HeaderMap,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: Bytes,
+    ) -> Self {
         let mut head = Vec::with_capacity(512);
         let dropped = dropped_names(headers);
         // an answer without content has no length (RFC 9110 8.6)
@@ -114,6 +130,12 @@ impl Entry {
         (self.head.len() + self.body.len() + self.selecting.weight() + OVERHEAD) as u64
     }
 
+    /// The first line of a field.
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.headers().find(|(stored, _)| stored.eq_ignore_ascii_case(name.as_str())).map(|(_, value)| value)
+    }
+
     /// Its header fields, in the order and spelling they came.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.head.split(|b| *b == b'\n').filter_map(|line| {
@@ -156,7 +178,7 @@ fn push(head: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,11 +1,12 @@
 //! PURE cache policy (RFC 9111, cache.md): which requests are looked up ([`request`]), under which key ([`key`]), what
 //! an answer says about itself ([`control`]), whether it may be stored and for how long ([`policy`]), which stored
-//! variant fits a request ([`vary`]), and what is kept of an answer ([`entry`]).
+//! variant fits a request ([`vary`]), what is kept of an answer ([`entry`]), and how that is renewed ([`refresh`]).
 
 pub mod control;
 pub mod entry;
 pub mod key;
 pub mod policy;
+pub mod refresh;
 pub mod request;
 pub mod selected;
 pub mod status;
@@ -15,7 +16,7 @@ pub mod vary;
 use std::time::Duration;
 
 pub use entry::Entry;
-pub use key::{CacheKey, CallerSecret};
+pub use key::{CacheKey, CallerSecret, KeyParts};
 pub use policy::NotStored;
 pub use request::Bypass;
 

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, SET_COOKIE};
 
 use super::control::{Directives, Wishes, age_of, date_of};
+use super::refresh::has_validator;
 use super::request::is_authorized;
 use super::vary::Selecting;
 use super::{Entry, Scope, Settings, Statuses, token};
@@ -38,15 +39,17 @@ pub enum NotStored {
     Incomplete,
     /// It came with trailer fields.
     Trailers,
-    /// Not fresh on arrival.
+    /// Not fresh on arrival, and without a validator to ask again with.
     NoFreshness,
     /// The bytes of all bodies being gathered are at their limit.
     FillBudget,
+    /// A purge or an unsafe method took the key after the fetch began.
+    Purged,
 }
 
 impl NotStored {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Status,
         Self::NoStore,
         Self::Private,
@@ -60,6 +63,7 @@ impl NotStored {
         Self::Trailers,
         Self::NoFreshness,
         Self::FillBudget,
+        Self::Purged,
     ];
 
     /// The closed word of the reason.
@@ -79,6 +83,7 @@ impl NotStored {
             Self::Trailers => "trailers",
             Self::NoFreshness => "no_freshness",
             Self::FillBudget => "fill_budget",
+            Self::Purged => "purged",
         }
     }
 }
@@ -179,7 +184,8 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
         date: date_of(headers),
         token_left: (settings.scope == Scope::PerCaller).then(|| token_left(request, answer)).flatten(),
     };
-    if facts.initial_age >= lifetime(&facts, settings) || facts.token_left == Some(0) {
+    let answers_again = is_fresh_on_arrival(&facts, settings) || has_validator(answer.status, headers);
+    if !answers_again || facts.token_left == Some(0) {
         return Err(NotStored::NoFreshness);
     }
     Ok(Storable { facts, selecting })
@@ -211,6 +217,12 @@ pub fn lifetime(facts: &Facts, settings: &Settings) -> Duration {
     };
     let stated = facts.directives.stated_lifetime();
     stated.or_else(of_rule).filter(|_| !facts.directives.no_cache).unwrap_or_default()
+}
+
+/// Whether an answer may be given to anybody but the one it was fetched for. If not, it is kept for its validator alone.
+#[must_use]
+pub fn is_fresh_on_arrival(facts: &Facts, settings: &Settings) -> bool {
+    facts.initial_age < lifetime(facts, settings)
 }
 
 /// Whether a stored answer may be given now.

@@ -15,6 +15,8 @@ pub const NAME: &str = "edge-sidecar";
 pub enum XCache {
     /// Answered from the store.
     Hit,
+    /// Stored, and the function said that it is still good.
+    Revalidated,
     /// Looked up, and the function was asked, or a fetch of another request was joined.
     Miss,
     /// Not looked up.
@@ -27,6 +29,7 @@ impl XCache {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "HIT",
+            Self::Revalidated => "REVALIDATED",
             Self::Miss => "MISS",
             Self::Bypass => "BYPASS",
         }
@@ -61,6 +64,11 @@ pub enum CacheStatus {
         /// Whether the answer is stored, as known at its head.
         stored: Result<(), NotStored>,
     },
+    /// Answered from the store, which the function said is still good.
+    Revalidated {
+        /// Whether it is still stored under what the function said besides.
+        stored: Result<(), NotStored>,
+    },
     /// Answered by the fetch of another request.
     Collapsed {
         /// Why it was not answered from the store.
@@ -76,6 +84,7 @@ impl CacheStatus {
     pub const fn x_cache(self) -> XCache {
         match self {
             Self::Hit { .. } => XCache::Hit,
+            Self::Revalidated { .. } => XCache::Revalidated,
             Self::Fetched { .. } | Self::Collapsed { .. } | Self::Bypassed(Bypass::OnlyIfCached) => XCache::Miss,
             Self::Bypassed(_) => XCache::Bypass,
         }
@@ -101,6 +110,8 @@ impl fmt::Display for CacheStatus {
             Self::Fetched { forward, status, stored: Err(reason) } => {
                 write!(f, "{NAME}; {forward}; fwd-status={status}; detail={}", reason.as_str())
             }
+            Self::Revalidated { stored: Ok(()) } => write!(f, "{NAME}; fwd=stale; fwd-status=304; stored"),
+            Self::Revalidated { stored: Err(reason) } => write!(f, "{NAME}; fwd=stale; fwd-status=304; detail={}", reason.as_str()),
             Self::Collapsed { forward } => write!(f, "{NAME}; {forward}; collapsed"),
             Self::Bypassed(Bypass::Method) => write!(f, "{NAME}; fwd=method"),
             Self::Bypassed(Bypass::OnlyIfCached) => write!(f, "{NAME}; detail={}", Bypass::OnlyIfCached.as_str()),
@@ -148,6 +159,8 @@ mod tests {
             all.push(CacheStatus::Fetched { forward, status: 200, stored: Ok(()) });
             all.extend(NotStored::ALL.map(|reason| CacheStatus::Fetched { forward, status: 503, stored: Err(reason) }));
         }
+        all.push(CacheStatus::Revalidated { stored: Ok(()) });
+        all.extend(NotStored::ALL.map(|reason| CacheStatus::Revalidated { stored: Err(reason) }));
         all.extend(Bypass::ALL.map(CacheStatus::Bypassed));
         all
     }
@@ -166,6 +179,7 @@ mod tests {
                 "edge-sidecar; fwd=stale; fwd-status=200; detail=private",
                 "MISS",
             ),
+            (CacheStatus::Revalidated { stored: Ok(()) }, "edge-sidecar; fwd=stale; fwd-status=304; stored", "REVALIDATED"),
             (CacheStatus::Collapsed { forward: Forward::VaryMiss }, "edge-sidecar; fwd=vary-miss; collapsed", "MISS"),
             (CacheStatus::Bypassed(Bypass::Credentials), "edge-sidecar; fwd=bypass; detail=credentials", "BYPASS"),
             (CacheStatus::Bypassed(Bypass::Method), "edge-sidecar; fwd=method", "BYPASS"),

@@ -9,6 +9,7 @@ pub mod life;
 pub mod message;
 pub mod rules;
 pub mod run;
+pub mod stored;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ enum Command {
     Probe(ProbeArgs),
     /// Show the life of one message: its copies, attempts and outcomes
     Trace(TraceArgs),
-    /// Forget that a message was taken, so that a replay of it is forwarded
+    /// Take stored answers out, or forget that a message was taken, so that a replay of it is forwarded
     Purge(PurgeArgs),
     /// Print what a shell needs to complete these commands, such as `edge-sidecar completions bash`
     Completions(CompletionsArgs),
@@ -143,9 +144,11 @@ struct TraceArgs {
 
 #[derive(Debug, Args)]
 struct PurgeArgs {
-    /// The message's id, as its sender wrote it
-    #[arg(long, value_name = "ID")]
-    message: String,
+    #[command(flatten)]
+    what: stored::What,
+    /// Only count what would go
+    #[arg(long, conflicts_with = "message")]
+    dry_run: bool,
     #[command(flatten)]
     door: client::DoorArgs,
 }
@@ -170,7 +173,10 @@ pub fn main() -> ExitCode {
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),
-        Command::Purge(args) => message::purge(&args.door, &args.message),
+        Command::Purge(args) => match &args.what.message {
+            Some(id) => message::purge(&args.door, id),
+            None => stored::purge(&args.door, &args.what, args.dry_run),
+        },
         Command::Completions(args) => {
             clap_complete::generate(args.shell, &mut Cli::command(), "edge-sidecar", &mut std::io::stdout());
             ExitCode::SUCCESS

@@ -79,19 +79,33 @@ pub enum Fetched<H> {
     OnlyIfCached,
 }
 
+/// No fresh answer.
+struct Miss {
+    why: Why,
+    /// Under which key a fetch runs.
+    flight: CacheKey,
+    /// The answer that is not fresh any more.
+    stale: Option<Arc<Entry>>,
+}
+
 /// More rounds than a variant needs; then the request goes alone.
 const ROUNDS: u32 = 4;
 
 impl Desk {
-    /// Looks a request up. `fill` makes the fetch, where this request is the one to do so.
-    pub async fn find<U: Upstream>(&self, wanted: &Lookup<'_>, fill: impl FnOnce(Option<Lead>) -> Fill<U>) -> Fetched<HeadOf<U>> {
+    /// Looks a request up. `fill` makes the fetch, where this request is the one to do so; it is given the answer that is not fresh
+    /// any more, if there is one.
+    pub async fn find<U: Upstream>(
+        &self,
+        wanted: &Lookup<'_>,
+        fill: impl FnOnce(Option<Lead>, Option<Arc<Entry>>) -> Fill<U>,
+    ) -> Fetched<HeadOf<U>> {
         let mut why = Why::Unknown;
         for _ in 0..ROUNDS {
-            let flight = match self.stored(wanted) {
+            let Miss { flight, stale, .. } = match self.stored(wanted) {
                 Ok(found) => return found,
-                Err((reason, flight)) => {
-                    why = reason;
-                    flight
+                Err(miss) => {
+                    why = miss.why;
+                    miss
                 }
             };
             match wanted.on_miss {
@@ -101,7 +115,7 @@ impl Desk {
             }
             if why == Why::Unstorable {
                 // each alone, at once; the answer is looked at, and may lift the marker
-                return Fetched::Reading(fill(None).spawn(), why);
+                return Fetched::Reading(fill(None, stale).spawn(), why);
             }
             let follower = match self.flights.join(&flight, self.max_followers) {
                 Role::Crowded => return Fetched::Crowded,
@@ -125,22 +139,22 @@ impl Desk {
 
     /// The fresh answer, or why there is none and the key of the flight that fetches it: requests which are known to get
     /// different variants do not wait for one another.
-    fn stored<H>(&self, wanted: &Lookup<'_>) -> Result<Fetched<H>, (Why, CacheKey)> {
+    fn stored<H>(&self, wanted: &Lookup<'_>) -> Result<Fetched<H>, Miss> {
         let now = self.shelf.clock.now();
-        let key = || wanted.key.clone();
+        let miss = |why| Miss { why, flight: wanted.key.clone(), stale: None };
         match self.shelf.responses.lookup(wanted.key, wanted.headers, now) {
             // the scope lets the answer decide, and it is not for requests with credentials: each asks for itself
-            Found::Entry { entry, .. } if !may_answer(&wanted.rule.settings, entry.facts(), wanted.headers) => {
-                Err((Why::Unstorable, key()))
-            }
+            Found::Entry { entry, .. } if !may_answer(&wanted.rule.settings, entry.facts(), wanted.headers) => Err(miss(Why::Unstorable)),
             Found::Entry { entry, passing } => match freshness(&entry, &wanted.rule.settings, now) {
                 Freshness::Fresh { age, left } => Ok(Fetched::Stored { entry, age, left }),
-                Freshness::Expired { .. } if passing => Err((Why::Unstorable, key())),
-                Freshness::Expired { .. } => Err((Why::Expired, entry.selecting().flight_key(wanted.key, wanted.headers))),
+                Freshness::Expired { .. } => {
+                    let flight = entry.selecting().flight_key(wanted.key, wanted.headers);
+                    Err(Miss { why: if passing { Why::Unstorable } else { Why::Expired }, flight, stale: Some(entry) })
+                }
             },
-            Found::NoVariant { flight } => Err((Why::NoVariant, flight)),
-            Found::Pass => Err((Why::Unstorable, key())),
-            Found::Nothing => Err((Why::Unknown, key())),
+            Found::NoVariant { flight } => Err(Miss { flight, ..miss(Why::NoVariant) }),
+            Found::Pass => Err(miss(Why::Unstorable)),
+            Found::Nothing => Err(miss(Why::Unknown)),
         }
     }
 
@@ -149,7 +163,7 @@ impl Desk {
         &self,
         wanted: &Lookup<'_>,
         lead: Lead,
-        fill: impl FnOnce(Option<Lead>) -> Fill<U>,
+        fill: impl FnOnce(Option<Lead>, Option<Arc<Entry>>) -> Fill<U>,
         why: Why,
     ) -> Fetched<HeadOf<U>> {
         match self.stored::<HeadOf<U>>(wanted) {
@@ -157,7 +171,7 @@ impl Desk {
                 lead.done(Arc::clone(&entry));
                 Fetched::Stored { entry, age, left }
             }
-            _ => Fetched::Reading(fill(Some(lead)).spawn(), why),
+            found => Fetched::Reading(fill(Some(lead), found.err().and_then(|miss| miss.stale)).spawn(), why),
         }
     }
 }

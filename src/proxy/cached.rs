@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
@@ -21,13 +21,13 @@ use super::webhook::finish;
 use crate::cache::request::{OnMiss, strip_on_fetch};
 use crate::cache::selected::{Selected, selected};
 use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
+use crate::cache::{self, Bypass, CacheKey, Entry, NotStored, refresh};
 use crate::engine::Rule;
 use crate::flow::fetch::{self, Desk, Fetched, Why};
 use crate::flow::fill::{Fill, Part, Reader, Shelf};
 use crate::flow::send::{End, Sent, send};
 use crate::flow::{Answer, Downstream};
-use crate::telemetry::record::{LookupResult, Outcome, Source};
+use crate::telemetry::record::{LookupResult, Outcome, RefreshResult, Source};
 
 /// The cache's part of a plan, owned.
 pub struct Lookup {
@@ -53,13 +53,15 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     };
     let head = fetch_head(edge, session, ctx, &lookup)?;
     let request = session.req_header().headers.clone();
-    let fill = |lead| Fill {
+    let fill = |lead, stale: Option<Arc<Entry>>| Fill {
         upstream: Arc::clone(&edge.way),
-        call: Call::bodyless(head),
+        call: Call::bodyless(asking_about(head, stale.as_deref())),
+        stale,
         shelf: shelf.clone(),
         key: lookup.key.clone(),
         rule: Arc::clone(&lookup.rule),
         request: request.clone(),
+        begun: shared.responses.begin(),
         lead,
     };
     let desk = Desk { shelf: shelf.clone(), flights: Arc::clone(&shared.flights), max_followers: (shared.limits.in_flight / 2).max(1) };
@@ -82,7 +84,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
         Fetched::Crowded => {
             tell(ctx, CacheStatus::Collapsed { forward: Forward::UriMiss }, None);
             // the function was not asked, but nor did it get the others' answer: no success in the hit rate
-            ctx.story.cache = Some(CacheStory { result: LookupResult::Miss, bypass: None, not_stored: None });
+            ctx.story.cache = Some(CacheStory { result: LookupResult::Miss, bypass: None, not_stored: None, refreshed: None });
             respond::refuse(session, ctx, Refusal::Crowded).await
         }
         Fetched::OnlyIfCached => {
@@ -93,7 +95,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
 }
 
 /// The head of a fetch: nothing of the caller that is not in the key.
-fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<pingora::http::RequestHeader> {
+fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<RequestHeader> {
     let request = session.req_header();
     let mut head = heads::exchange_head(request, Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Fetch)?;
     let unkeyed: Vec<HeaderName> = strip_on_fetch(lookup.rule.settings.scope, &request.headers).cloned().collect();
@@ -103,12 +105,23 @@ fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Res
     Ok(head)
 }
 
+/// The head of a fetch with the validators of what is stored. The caller's own are none of its business.
+fn asking_about(mut head: RequestHeader, stale: Option<&Entry>) -> RequestHeader {
+    for (name, value) in stale.into_iter().flat_map(refresh::conditions) {
+        head.insert_header(name, value).expect("a name and a value");
+    }
+    head
+}
+
 /// Marks the answer and notes the story of a look-up.
 fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
     let (outcome, source, result, reason) = match status {
         CacheStatus::Hit { .. } => (Outcome::Hit, Source::Cache, LookupResult::Hit, None),
         CacheStatus::Collapsed { .. } => (Outcome::Miss, Source::Cache, LookupResult::Coalesced, None),
         CacheStatus::Fetched { stored, .. } => (Outcome::Miss, Source::Upstream, LookupResult::Miss, stored.err().map(NotStored::as_str)),
+        CacheStatus::Revalidated { stored } => {
+            (Outcome::Revalidated, Source::Cache, LookupResult::Revalidated, stored.err().map(NotStored::as_str))
+        }
         // a miss to the caller, but no answer was fetched that could have been stored: counted among the bypasses
         CacheStatus::Bypassed(reason @ Bypass::OnlyIfCached) => {
             (Outcome::Miss, Source::Sidecar, LookupResult::Bypass, Some(reason.as_str()))
@@ -117,8 +130,19 @@ fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
     };
     ctx.marks.cache = Some(CacheMark { status, age });
     let (bypass, not_stored) = if result == LookupResult::Bypass { (reason, None) } else { (None, reason) };
-    ctx.story.cache = Some(CacheStory { result, bypass, not_stored });
+    ctx.story.cache = Some(CacheStory { result, bypass, not_stored, refreshed: refreshed(status) });
     (ctx.story.outcome, ctx.story.source, ctx.story.reason, ctx.story.age) = (outcome, source, reason, age);
+}
+
+/// What came of asking for an answer that was not fresh any more.
+const fn refreshed(status: CacheStatus) -> Option<RefreshResult> {
+    match status {
+        CacheStatus::Revalidated { .. } => Some(RefreshResult::NotModified),
+        CacheStatus::Fetched { forward: Forward::Stale, status: 0 | 500.., .. } => Some(RefreshResult::Failed),
+        CacheStatus::Fetched { forward: Forward::Stale, stored: Ok(()), .. } => Some(RefreshResult::Replaced),
+        CacheStatus::Fetched { forward: Forward::Stale, .. } => Some(RefreshResult::NotStored),
+        _ => None,
+    }
 }
 
 /// Why the function is asked, in the words of `Cache-Status`.
@@ -180,6 +204,11 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
                 tell(ctx, asked(why, code, stored), None);
                 Client { session, marks: &ctx.marks }.head(head).await.map_err(client::unreachable)?;
             }
+            Part::Renewed(entry, kept, exchanged) => {
+                ctx.story.upstream = Some(*exchanged);
+                tell(ctx, CacheStatus::Revalidated { stored: kept }, None);
+                return stored(session, ctx, &entry).await;
+            }
             Part::Data(data, _permit) => Client { session, marks: &ctx.marks }.data(data).await.map_err(client::unreachable)?,
             Part::End { not_stored, exchanged } => {
                 ctx.story.upstream = Some(*exchanged);
@@ -213,6 +242,6 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
 async fn alone(edge: &Edge, session: &mut Session, ctx: &mut Ctx, why: Why) -> Result<bool> {
     tell(ctx, asked(why, 0, Err(NotStored::Status)), None);
     let head = heads::exchange_head(session.req_header(), Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Call)?;
-    let sent = send(&edge.way, Call::bodyless(head), &mut Client { session, marks: &ctx.marks }, |_| ()).await;
+    let sent = send(&edge.way, Call::bodyless(head), &mut Client { session, marks: &ctx.marks }, |_, _| ()).await;
     finish(session, ctx, sent).await
 }

@@ -13,7 +13,7 @@ use crate::dedup::{Repeats, SkipReason};
 use crate::engine::Plan;
 use crate::flow::RunningGuard;
 use crate::telemetry::InFlight;
-use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, RefusedReason, ShedReason, Source};
+use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, RefreshResult, RefusedReason, ShedReason, Source};
 use crate::upstream::pool::Borrowed;
 
 /// The context of one request.
@@ -161,6 +161,8 @@ pub struct CacheStory {
     pub bypass: Option<&'static str>,
     /// Why the answer was not stored.
     pub not_stored: Option<&'static str>,
+    /// What came of asking for an answer that was not fresh any more.
+    pub refreshed: Option<RefreshResult>,
 }
 
 impl DedupStory {

@@ -24,6 +24,7 @@ pub mod room;
 pub mod service;
 pub mod stalls;
 pub mod tunnel;
+pub mod unsafe_method;
 pub mod upgrade;
 pub mod way;
 pub mod webhook;

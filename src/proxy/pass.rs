@@ -16,6 +16,7 @@ use super::ctx::Ctx;
 use super::heads::{self, Purpose};
 use super::respond;
 use super::service::Edge;
+use super::unsafe_method::Changes;
 use super::way;
 use crate::flow::Cause;
 use crate::telemetry::record::{Exchanged, Phases};
@@ -131,6 +132,9 @@ pub fn response(edge: &Edge, session: &mut Session, ctx: &mut Ctx, head: &mut Re
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
     let request = session.req_header();
+    if let Some(changes) = Changes::of(request) {
+        changes.settle(&edge.shared, head.status, &head.headers);
+    }
     heads::caller_head(head, &request.method, request.version, &ctx.marks)?;
     respond::close_while_draining(session, &ctx.marks);
     Ok(())

@@ -117,7 +117,13 @@ impl Edge {
             reason: story.reason,
             error: story.error,
             age: story.age,
-            cache: cache.map(|(s, rule)| CacheRecord { rule, result: s.result, bypass: s.bypass, not_stored: s.not_stored }),
+            cache: cache.map(|(s, rule)| CacheRecord {
+                rule,
+                result: s.result,
+                bypass: s.bypass,
+                not_stored: s.not_stored,
+                refreshed: s.refreshed,
+            }),
             dedup: dedup.map(|(s, rule)| DedupRecord {
                 rule,
                 result: s.result,
@@ -143,7 +149,8 @@ impl Edge {
 fn note(ctx: &mut Ctx, plan: &Plan) {
     if let CachePlan::Bypass { reason, .. } = &plan.cache {
         ctx.marks.cache = Some(CacheMark { status: CacheStatus::Bypassed(*reason), age: None });
-        ctx.story.cache = Some(CacheStory { result: LookupResult::Bypass, bypass: Some(reason.as_str()), not_stored: None });
+        ctx.story.cache =
+            Some(CacheStory { result: LookupResult::Bypass, bypass: Some(reason.as_str()), not_stored: None, refreshed: None });
         ctx.story.outcome = Outcome::Bypass;
         ctx.story.reason = Some(reason.as_str());
     }

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use tokio::sync::watch;
 
-use crate::cache::{CacheKey, Entry, NotStored};
+use crate::cache::{CacheKey, Entry, KeyParts, NotStored};
 use crate::upstream::retry::Cause;
 
 /// What is known of a flight.
@@ -72,6 +72,11 @@ impl Flights {
                 Role::Lead(Lead { flights: Arc::clone(self), key: key.clone(), progress, second: false, decided: false })
             }
         }
+    }
+
+    /// Lets nobody join the flights of these keys any more: what they bring is of a time before a purge.
+    pub fn detach(&self, is_purged: impl Fn(&KeyParts<'_>) -> bool) {
+        self.0.retain(|key, _| !is_purged(&key.parts()));
     }
 
     /// How many run.

@@ -118,6 +118,8 @@ families! {
     cache_bypass: IntCounterVec = "cache_bypass_total" ["rule", "reason"] LATENCY;
     /// Answers fetched after a miss and not stored, by reason.
     cache_not_stored: IntCounterVec = "cache_not_stored_total" ["rule", "reason"] LATENCY;
+    /// Calls for an answer that was not fresh any more, by what came: 304, another answer that is stored or is not, or none (and 5xx).
+    cache_refreshes: IntCounterVec = "cache_refreshes_total" ["rule", "result"] LATENCY;
     /// Estimated time functions did not have to spend: for each hit and coalesced answer, the mean time of the rule's misses so far.
     cache_saved: CounterVec = "cache_saved_upstream_seconds_total" ["rule"] LATENCY;
     /// Events in the webhooks of a deduplication rule: new, duplicate (accepted before), joined (accepted while the copy waited)

@@ -62,7 +62,7 @@ impl Window {
             requests: 1,
             errors: u64::from(done.status >= 500),
             latency: done.until_head(),
-            lookups: u64::from(hit || result == Some(LookupResult::Miss)),
+            lookups: u64::from(hit || matches!(result, Some(LookupResult::Miss | LookupResult::Revalidated))),
             hits: u64::from(hit),
         };
         add(&mut self.all, &one);

@@ -43,7 +43,7 @@ pub struct Document {
 pub struct CacheRule {
     /// Answered from the store or, coalesced, from the fetch of another request.
     pub hits: u64,
-    /// Looked up and fetched.
+    /// Looked up and fetched, or stored and confirmed by the function.
     pub misses: u64,
     /// Answered past their lifetime.
     pub stale: u64,

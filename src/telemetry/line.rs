@@ -234,7 +234,13 @@ mod tests {
             duration: Duration::from_millis(20),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
             outcome: Outcome::Miss,
-            cache: Some(CacheRecord { rule: "profile", result: LookupResult::Miss, bypass: None, not_stored: Some("set_cookie") }),
+            cache: Some(CacheRecord {
+                rule: "profile",
+                result: LookupResult::Miss,
+                bypass: None,
+                not_stored: Some("set_cookie"),
+                refreshed: None,
+            }),
             dedup: Some(DedupRecord {
                 rule: "whatsapp",
                 result: DedupResult::New,

@@ -36,7 +36,8 @@ pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
 pub use self::record::{
-    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
+    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefreshResult, RefusedReason,
+    ShedReason, Source,
 };
 
 use self::families::Families;
@@ -201,7 +202,7 @@ impl Metrics {
         let mut readings = (self.readings)();
         for (rule, _) in self.rules.cache() {
             if readings.cache.rules.iter().all(|usage| usage.rule != rule) {
-                readings.cache.rules.push(CacheUsage { rule, entries: 0, bytes: 0, evictions: 0 });
+                readings.cache.rules.push(CacheUsage { rule, entries: 0, bytes: 0, evictions: 0, purged: 0 });
             }
         }
         for pool in &readings.pools {

@@ -135,6 +135,12 @@ fn cache(scrape: &Scrape<'_>) -> Vec<Table> {
             &["reason"],
             cache.evictions.iter().map(|(reason, n)| ([(*reason).to_owned()], float(*n))),
         ),
+        Table::by(
+            "cache_purged_total",
+            "Stored answers that a purge took, or that an unsafe method made obsolete.",
+            &["rule"],
+            by_rule(|r| r.purged),
+        ),
         Table::one("cache_waiting", "Requests that wait for an answer which another one fetches.", float(cache.waiting)),
     ]
 }

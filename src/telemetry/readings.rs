@@ -59,6 +59,8 @@ pub struct CacheUsage {
     pub bytes: u64,
     /// Answers of it removed for want of room, since the start.
     pub evictions: u64,
+    /// Answers of it that a purge or an unsafe method took, since the start.
+    pub purged: u64,
 }
 
 /// The memory of message ids.
@@ -116,7 +118,7 @@ pub mod tests_support {
                 healthy: true,
             }],
             cache: Cache {
-                rules: vec![CacheUsage { rule: "profile".into(), entries: 2, bytes: 900, evictions: 1 }],
+                rules: vec![CacheUsage { rule: "profile".into(), entries: 2, bytes: 900, evictions: 1, purged: 0 }],
                 bytes: 900,
                 capacity_bytes: 32 << 20,
                 evictions: vec![("capacity", 1), ("expired", 0)],

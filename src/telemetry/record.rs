@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::dedup::Repeats;
 pub use crate::upstream::timing::Phases;
 
-pub use super::words::{DedupResult, DoorRefusal, LookupResult, Outcome, RefusedReason, ShedReason, Source};
+pub use super::words::{DedupResult, DoorRefusal, LookupResult, Outcome, RefreshResult, RefusedReason, ShedReason, Source};
 
 /// One finished downstream request. Borrowed: recording it copies nothing but the log line.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,8 @@ pub struct CacheRecord<'a> {
     pub bypass: Option<&'static str>,
     /// Why the answer of a miss was not stored.
     pub not_stored: Option<&'static str>,
+    /// What came of asking for an answer that was not fresh any more.
+    pub refreshed: Option<RefreshResult>,
 }
 
 /// Deduplication's part of [`Finished`]. Only counts: no id, hashed or not, comes here.

@@ -117,7 +117,7 @@ fn cache_rule(name: &str, rule: &rules::CacheRule, store: &readings::Cache) -> C
     let usage = store.rules.iter().find(|u| &*u.rule == name);
     CacheRule {
         hits: rule.looked_up(LookupResult::Hit) + rule.looked_up(LookupResult::Coalesced),
-        misses: rule.looked_up(LookupResult::Miss),
+        misses: rule.looked_up(LookupResult::Miss) + rule.looked_up(LookupResult::Revalidated),
         stale: 0,
         bypassed: rule.bypassed(),
         size: usage.map_or(0, |u| u.entries),

@@ -144,7 +144,7 @@ fn promtool_accepts_the_text_before_and_after_traffic() {
 fn a_hit_saves_what_its_misses_took() {
     let metrics = metrics();
     let call = Exchanged { total: Duration::from_millis(200), ..exchanged() };
-    let cache = |result| Some(CacheRecord { rule: "profile", result, bypass: None, not_stored: None });
+    let cache = |result| Some(CacheRecord { rule: "profile", result, bypass: None, not_stored: None, refreshed: None });
     metrics.record(&Finished { cache: cache(LookupResult::Miss), outcome: Outcome::Miss, upstream: Some(&call), ..finished() });
     for result in [LookupResult::Hit, LookupResult::Hit, LookupResult::Coalesced] {
         metrics.record(&Finished { cache: cache(result), outcome: Outcome::Hit, source: Source::Cache, ..finished() });
@@ -187,7 +187,7 @@ fn health_follows_the_rules_in_force() {
 fn any_request() -> impl Strategy<Value = (usize, u16, usize, usize, Option<usize>, Option<usize>, bool, u64)> {
     let statuses = prop::sample::select(vec![0_u16, 200, 201, 304, 404, 500, 503, 546]);
     let part = |n: usize| prop::option::of(0..n);
-    (0..40_usize, statuses, 0..Outcome::ALL.len(), 0..Source::ALL.len(), part(4), part(6), any::<bool>(), 0..3000_u64)
+    (0..40_usize, statuses, 0..Outcome::ALL.len(), 0..Source::ALL.len(), part(5), part(6), any::<bool>(), 0..3000_u64)
 }
 
 proptest! {
@@ -199,7 +199,7 @@ proptest! {
         let call = exchanged();
         let (mut calls, mut lookups, mut events, mut slow) = (0, 0, 0_u32, 0);
         for (function, status, outcome, source, cache, dedup, called, ms) in requests {
-            let cache = cache.map(|r| CacheRecord { rule: "state", result: LookupResult::ALL[r], bypass: (r == 3).then_some("range"), not_stored: None });
+            let cache = cache.map(|r| CacheRecord { rule: "state", result: LookupResult::ALL[r], bypass: (r == 3).then_some("range"), not_stored: None, refreshed: None });
             let dedup = dedup.map(|r| DedupRecord { rule: "whatsapp", result: DedupResult::ALL[r], skipped: (r == 4).then_some("no_id"), ids: 3, new: 1, repeated: 2, waited: Duration::ZERO, repeats: crate::dedup::Repeats::default() });
             (calls, lookups) = (calls + u32::from(called), lookups + u32::from(cache.is_some()));
             (events, slow) = (events + dedup.map_or(0, |d| d.ids), slow + u64::from(ms > 1000));

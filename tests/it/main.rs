@@ -9,6 +9,8 @@ mod cached_endings;
 mod cached_flights;
 mod cached_life;
 mod cached_privacy;
+mod cached_purged;
+mod cached_refresh;
 mod cached_requests;
 mod cached_selected;
 mod cached_storing;

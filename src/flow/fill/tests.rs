@@ -1,6 +1,7 @@
 //! What a caller has been handed, and what the store holds by then.
 
 use std::future::pending;
+use std::time::Duration;
 
 use super::*;
 use crate::cache::request::Request;
@@ -74,7 +75,9 @@ fn fill(shelf: &Shelf, length: &'static str, pieces: &[&'static str]) -> (Fill<F
     headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(length));
     let call = Endless { headers, pieces: pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };
     let rule = Arc::new(Rule { name: "r".into(), matcher: Matcher::default(), settings });
-    let fill = Fill { upstream: Function, call, shelf: shelf.clone(), key: key.clone(), rule, request: HeaderMap::new(), lead: None };
+    let begun = shelf.responses.begin();
+    let (upstream, shelf, request) = (Function, shelf.clone(), HeaderMap::new());
+    let fill = Fill { upstream, call, shelf, key: key.clone(), rule, request, begun, lead: None, stale: None };
     (fill, key)
 }
 

@@ -59,7 +59,7 @@ proptest! {
         let call = Exchanged { connect: connect.map(ms), first_byte, total: first_byte + ms(body), ..exchanged() };
         let repeats = crate::dedup::Repeats::default();
         let dedup = DedupRecord { rule: "wa", result: DedupResult::Joined, skipped: None, ids: 1, new: 0, repeated: 1, repeats, waited: wait };
-        let cache = CacheRecord { rule: "state", result: LookupResult::Coalesced, bypass: None, not_stored: None };
+        let cache = CacheRecord { rule: "state", result: LookupResult::Coalesced, bypass: None, not_stored: None, refreshed: None };
         let duration = if called { call.total } else { Duration::ZERO } + wait + ms(rest);
         let upstream = called.then_some(&call);
         let done = Finished { duration, upstream, dedup: Some(dedup), cache: coalesced.then_some(cache), ..finished() };
