@@ -18,7 +18,9 @@ pub mod node;
 pub mod offer;
 pub mod overrides;
 pub mod presets;
+mod restart;
 pub mod rules;
+pub mod settings;
 pub mod settle;
 pub mod sidecar;
 pub mod sidecar_file;
@@ -41,6 +43,7 @@ pub use judge::{FileKind, Judgement, judge_overrides, judge_rules, judge_rules_a
 pub use live::{Live, NoReload, Offer};
 pub use overrides::Overrides;
 pub use presets::{Preset, builtin};
+pub use restart::SidecarFile;
 pub use sidecar::Sidecar;
 pub use snapshot::Snapshot;
 pub use verify_rule::Secrets;

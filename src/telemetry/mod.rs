@@ -148,6 +148,11 @@ impl Metrics {
         self.families.shed.with_label_values(&[reason.as_str()]).inc();
     }
 
+    /// A stored answer was asked for again on behalf of those who come later: no request of its own, so [`Metrics::record`] sees none.
+    pub fn refreshed(&self, rule: &str, result: RefreshResult) {
+        self.families.cache_refreshes.with_label_values(&[rule, result.as_str()]).inc();
+    }
+
     /// The sidecar refused a request for what it is or how it came. [`Metrics::record`] does not count this, as it knows no reasons.
     pub fn refused(&self, reason: RefusedReason) {
         self.families.refused.with_label_values(&[reason.as_str()]).inc();

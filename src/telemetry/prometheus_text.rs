@@ -209,6 +209,11 @@ fn config(config: &Config) -> Vec<Table> {
             float(config.generation),
         ),
         Table::one("config_file_differs", "1 if the rules file on disk is not what is in force, else 0.", flag(config.file_differs)),
+        Table::one(
+            "config_restart_needed",
+            "1 if a restart would change settings or fail, as the sidecar file was changed, else 0; /config says what.",
+            flag(config.restart_needed),
+        ),
     ]
 }
 

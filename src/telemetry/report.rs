@@ -118,7 +118,7 @@ fn cache_rule(name: &str, rule: &rules::CacheRule, store: &readings::Cache) -> C
     CacheRule {
         hits: rule.looked_up(LookupResult::Hit) + rule.looked_up(LookupResult::Coalesced),
         misses: rule.looked_up(LookupResult::Miss) + rule.looked_up(LookupResult::Revalidated),
-        stale: 0,
+        stale: rule.looked_up(LookupResult::Stale),
         bypassed: rule.bypassed(),
         size: usage.map_or(0, |u| u.entries),
         bytes: usage.map_or(0, |u| u.bytes),
@@ -151,5 +151,6 @@ fn pool(pool: &readings::Pool) -> Pool {
 
 fn config(config: &readings::Config) -> Config {
     let result = if config.last_reload_ok { "success" } else { "failure" };
-    Config { generation: config.generation, hash: config.hash.clone(), last_reload: LastReload { result, at: date(config.last_reload) } }
+    let last_reload = LastReload { result, at: date(config.last_reload) };
+    Config { generation: config.generation, hash: config.hash.clone(), last_reload, restart_needed: config.restart_needed }
 }

@@ -2,6 +2,8 @@
 
 mod decoding;
 mod golden;
+mod recent;
+mod restart;
 mod robust;
 mod sidecars;
 mod structure;
