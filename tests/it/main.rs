@@ -56,6 +56,7 @@ mod signals_log;
 mod signals_phases;
 mod signals_recent;
 mod signals_scrape;
+mod signals_trace;
 mod signals_traffic;
 mod signatures;
 mod simulation;
