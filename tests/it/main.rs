@@ -40,6 +40,7 @@ mod reload;
 mod reload_commands;
 mod reload_effect;
 mod reload_requests;
+mod reload_writing;
 mod repeats;
 mod restart_needed;
 mod rolling;

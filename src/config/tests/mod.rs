@@ -2,6 +2,7 @@
 
 mod decoding;
 mod golden;
+mod prefixes;
 mod recent;
 mod restart;
 mod robust;
