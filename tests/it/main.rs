@@ -39,6 +39,7 @@ mod protocol_model;
 mod reload;
 mod reload_commands;
 mod reload_effect;
+mod reload_load;
 mod reload_requests;
 mod reload_writing;
 mod repeats;
