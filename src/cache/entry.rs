@@ -15,7 +15,7 @@ use super::vary::Selecting;
 
 /// Bytes an entry costs beside key, head, body and selecting fields: its own struct, the list of variants, the store's
 /// slot and the allocator (measured, cache.md 8).
-pub const OVERHEAD: usize = 420;
+pub const OVERHEAD: usize = 500;
 
 /// A stored answer.
 #[derive(Clone, Debug)]
@@ -80,6 +80,13 @@ impl Entry {
         }
         // a boxed slice has no spare capacity: what is counted is what is held
         Self { rule, head: head.into_boxed_slice().into(), body, facts: storable.facts, selecting: storable.selecting }
+    }
+
+    /// The same, not fresh from now on.
+    #[must_use]
+    pub fn softened(&self, now: Instant) -> Self {
+        let softened = Some(self.facts.softened.unwrap_or(now));
+        Self { facts: Facts { softened, ..self.facts }, ..self.clone() }
     }
 
     /// Name of the rule it is stored under.
@@ -194,7 +201,15 @@ mod tests {
             }
         }
         let initial_age = Duration::from_secs(7);
-        let facts = Facts { status, directives: Directives::default(), initial_age, received: clock.now(), date: None, token_left: None };
+        let facts = Facts {
+            status,
+            directives: Directives::default(),
+            initial_age,
+            received: clock.now(),
+            date: None,
+            token_left: None,
+            softened: None,
+        };
         let storable = Storable { facts, selecting: Selecting::default() };
         Entry::new("r".into(), storable, &headers, fields.iter().map(|(name, value)| (name.as_bytes(), *value)), body)
     }
@@ -263,7 +278,7 @@ mod tests {
         fn no_bytes_break_a_line(name: Vec<u8>, value: Vec<u8>) {
             let clock = Clock::manual();
             let facts = Facts {
-                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None, token_left: None,
+                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None, token_left: None, softened: None,
             };
             let storable = Storable { facts, selecting: Selecting::default() };
             let entry = Entry::new("r".into(), storable, &HeaderMap::new(), [(&name[..], &value[..])], &[]);

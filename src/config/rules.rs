@@ -11,7 +11,7 @@ use super::diagnostics::{Code, Problem};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Statuses, Ttl};
+use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
 use crate::engine::ruleset::SlowRule;
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -85,7 +85,8 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
 }
 
 fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &["name", "match", "ttl", "scope", "statuses"])?;
+    let keys = ["name", "match", "ttl", "scope", "statuses", "stale_while_revalidate", "stale_if_error", "client_control"];
+    let fields = d.fields(node, &keys)?;
     let (name, matcher) = head(d, fields);
     let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
     let words =
@@ -93,11 +94,22 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
     let statuses =
         fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
+    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
+    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
+    let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
+    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
     let matcher = matcher?;
     if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
         methods_error(d, node, "only answers to GET and HEAD are cached");
     }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
+    let settings = cache::Settings {
+        statuses: statuses?,
+        while_revalidate: while_revalidate?,
+        if_error: if_error?,
+        client_control: client_control?,
+        ..cache::Settings::new(ttl?, scope?)
+    };
+    Some(Rule { name: name?.into(), matcher, settings })
 }
 
 pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {

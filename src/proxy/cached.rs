@@ -13,6 +13,7 @@ use super::client::{self, Client};
 use super::ctx::{CacheMark, CacheStory, Ctx};
 use super::exchange::{Call, Open};
 use super::heads::{self, Length, Purpose};
+use super::refresh;
 use super::refusal::Refusal;
 use super::respond;
 use super::service::Edge;
@@ -20,11 +21,11 @@ use super::way::Way;
 use super::webhook::finish;
 use crate::cache::request::{OnMiss, strip_on_fetch};
 use crate::cache::selected::{Selected, selected};
-use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::{self, Bypass, CacheKey, Entry, NotStored, refresh};
+use crate::cache::status::{CacheStatus, Forward, Stale};
+use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::fetch::{self, Desk, Fetched, Why};
-use crate::flow::fill::{Fill, Part, Reader, Shelf};
+use crate::flow::fill::{Fill, Part, Reader, Shelf, StandIn};
 use crate::flow::send::{End, Sent, send};
 use crate::flow::{Answer, Downstream};
 use crate::telemetry::record::{LookupResult, Outcome, RefreshResult, Source};
@@ -68,7 +69,14 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     let wanted = fetch::Lookup { key: &lookup.key, rule: &lookup.rule, on_miss: lookup.on_miss, headers: &request };
     match desk.find::<Arc<Way>>(&wanted, fill).await {
         Fetched::Stored { entry, age, left } => {
-            tell(ctx, CacheStatus::Hit { ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX) }, Some(age));
+            tell(ctx, CacheStatus::Hit { ttl: seconds(left) }, Some(age));
+            stored(session, ctx, &entry).await
+        }
+        Fetched::Stale { entry, age, since, why, refresh } => {
+            if let Some(reader) = refresh {
+                refresh::watch(Arc::clone(&shared.metrics), Arc::clone(&lookup.rule), reader);
+            }
+            tell(ctx, stale(since, why), Some(age));
             stored(session, ctx, &entry).await
         }
         Fetched::Collapsed(entry, why) => {
@@ -94,6 +102,14 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     }
 }
 
+fn stale(since: Duration, why: Stale) -> CacheStatus {
+    CacheStatus::Stale { ttl: -seconds(since), why }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
 /// The head of a fetch: nothing of the caller that is not in the key.
 fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<RequestHeader> {
     let request = session.req_header();
@@ -107,7 +123,7 @@ fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Res
 
 /// The head of a fetch with the validators of what is stored. The caller's own are none of its business.
 fn asking_about(mut head: RequestHeader, stale: Option<&Entry>) -> RequestHeader {
-    for (name, value) in stale.into_iter().flat_map(refresh::conditions) {
+    for (name, value) in stale.into_iter().flat_map(cache::refresh::conditions) {
         head.insert_header(name, value).expect("a name and a value");
     }
     head
@@ -117,6 +133,7 @@ fn asking_about(mut head: RequestHeader, stale: Option<&Entry>) -> RequestHeader
 fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
     let (outcome, source, result, reason) = match status {
         CacheStatus::Hit { .. } => (Outcome::Hit, Source::Cache, LookupResult::Hit, None),
+        CacheStatus::Stale { why, .. } => (Outcome::Stale, Source::Cache, LookupResult::Stale, Some(why.as_str())),
         CacheStatus::Collapsed { .. } => (Outcome::Miss, Source::Cache, LookupResult::Coalesced, None),
         CacheStatus::Fetched { stored, .. } => (Outcome::Miss, Source::Upstream, LookupResult::Miss, stored.err().map(NotStored::as_str)),
         CacheStatus::Revalidated { stored } => {
@@ -129,7 +146,11 @@ fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
         CacheStatus::Bypassed(reason) => (Outcome::Bypass, Source::Upstream, LookupResult::Bypass, Some(reason.as_str())),
     };
     ctx.marks.cache = Some(CacheMark { status, age });
-    let (bypass, not_stored) = if result == LookupResult::Bypass { (reason, None) } else { (None, reason) };
+    let (bypass, not_stored) = match result {
+        LookupResult::Bypass => (reason, None),
+        LookupResult::Stale => (None, None),
+        _ => (None, reason),
+    };
     ctx.story.cache = Some(CacheStory { result, bypass, not_stored, refreshed: refreshed(status) });
     (ctx.story.outcome, ctx.story.source, ctx.story.reason, ctx.story.age) = (outcome, source, reason, age);
 }
@@ -150,6 +171,7 @@ const fn forward(why: Why) -> Forward {
     match why {
         Why::NoVariant => Forward::VaryMiss,
         Why::Expired => Forward::Stale,
+        Why::Unwanted => Forward::Request,
         _ => Forward::UriMiss,
     }
 }
@@ -207,6 +229,14 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
             Part::Renewed(entry, kept, exchanged) => {
                 ctx.story.upstream = Some(*exchanged);
                 tell(ctx, CacheStatus::Revalidated { stored: kept }, None);
+                return stored(session, ctx, &entry).await;
+            }
+            Part::Stale(StandIn { entry, age, since }, exchanged) => {
+                ctx.story.upstream = exchanged.map(|exchanged| *exchanged);
+                tell(ctx, stale(since, Stale::IfError), Some(age));
+                if let Some(cache) = &mut ctx.story.cache {
+                    cache.refreshed = Some(RefreshResult::Failed);
+                }
                 return stored(session, ctx, &entry).await;
             }
             Part::Data(data, _permit) => Client { session, marks: &ctx.marks }.data(data).await.map_err(client::unreachable)?,

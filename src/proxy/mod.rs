@@ -18,6 +18,7 @@ pub mod guard;
 pub mod heads;
 pub mod ids;
 pub mod pass;
+pub mod refresh;
 pub mod refusal;
 pub mod respond;
 pub mod room;
