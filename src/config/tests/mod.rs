@@ -3,6 +3,7 @@
 mod decoding;
 mod golden;
 mod manual;
+mod prefixes;
 mod recent;
 mod restart;
 mod robust;

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod command;
+pub mod configmap;
 pub mod functions;
 pub mod origin;
 pub mod prometheus;
