@@ -21,6 +21,7 @@ pub mod overrides;
 pub mod presets;
 pub mod rules;
 pub mod schema;
+mod secrets;
 pub mod settle;
 pub mod sidecar;
 pub mod sidecar_file;

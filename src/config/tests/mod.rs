@@ -6,6 +6,7 @@ mod manual;
 mod robust;
 mod samples;
 mod schema;
+mod secrecy;
 mod sidecars;
 mod structure;
 mod values;
