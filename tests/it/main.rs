@@ -33,6 +33,7 @@ mod functions;
 mod guard;
 mod ids;
 mod image;
+mod kubectl;
 mod layering;
 mod life;
 mod memory;
