@@ -22,6 +22,7 @@ mod claims_stress;
 mod command;
 mod corpora;
 mod deploy;
+mod documents;
 mod doors;
 mod drain;
 mod drain_load;
