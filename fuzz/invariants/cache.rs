@@ -8,7 +8,7 @@ use edge_sidecar::cache::control::{Directives, structured};
 use edge_sidecar::cache::policy::{Answer, Freshness, Storable, freshness, lifetime, storable};
 use edge_sidecar::cache::request::{Lookup, Request as Asked, judge, strip_on_fetch};
 use edge_sidecar::cache::status::{CacheStatus, Forward, append};
-use edge_sidecar::cache::{CacheKey, CallerSecret, Entry, NotStored, Scope, Settings, Statuses, Ttl};
+use edge_sidecar::cache::{CacheKey, CallerSecret, Entry, NotStored, Scope, Settings, Ttl};
 use edge_sidecar::clock::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -38,7 +38,7 @@ pub fn check(input: &[u8]) {
     let (first, answer, second) = (Request::read(next()), Message::read(next()), Request::read(next()));
     let scope = [Scope::PerCaller, Scope::Anonymous].into_iter().find(|scope| scope.as_str() == answer.word(1)).unwrap_or(Scope::Public);
     let exchange = Exchange {
-        settings: Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, statuses: Statuses::Usual },
+        settings: Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, ..Settings::default() },
         request: first.headers.clone(),
         status: answer.word(0).parse().unwrap_or(200),
         answer: answer.headers,
@@ -124,7 +124,7 @@ impl Exchange {
 
 /// Two requests share a key exactly if they are the same in all that counts.
 fn keys(scope: Scope, first: &Request, second: &Request) {
-    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, statuses: Statuses::Usual };
+    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, ..Settings::default() };
     let [a, b] = [first, second].map(|request| CacheKey::new("rule", scope, &asked(request), &SECRET));
     assert_eq!(a == b, meaning(scope, first) == meaning(scope, second));
     assert_eq!(a, CacheKey::new("rule", scope, &asked(first), &SECRET));

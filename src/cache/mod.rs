@@ -3,8 +3,10 @@
 //! variant fits a request ([`vary`]), what is kept of an answer ([`entry`]), and how that is renewed ([`refresh`]).
 
 pub mod control;
+pub mod cookie;
 pub mod entry;
 pub mod key;
+pub mod not_stored;
 pub mod policy;
 pub mod refresh;
 pub mod request;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 pub use entry::Entry;
 pub use key::{CacheKey, CallerSecret, KeyParts};
-pub use policy::NotStored;
+pub use not_stored::NotStored;
 pub use request::Bypass;
 
 /// Settings of one `cache:` rule.
@@ -29,6 +31,23 @@ pub struct Settings {
     pub scope: Scope,
     /// Which statuses are stored.
     pub statuses: Statuses,
+    /// Whether an answer's own lifetime counts.
+    pub origin_cache_control: OriginCacheControl,
+    /// Cookies that do not keep an answer out of the store; the lines that set them are not stored.
+    pub ignore_set_cookie: Vec<String>,
+}
+
+/// What a rule says where it says no more: nothing is fresh but what states its lifetime, and nothing is shared with who signed in.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ttl: Ttl::Usual(Duration::ZERO),
+            scope: Scope::Anonymous,
+            statuses: Statuses::Usual,
+            origin_cache_control: OriginCacheControl::Respect,
+            ignore_set_cookie: Vec::new(),
+        }
+    }
 }
 
 /// `ttl:` of a rule: one duration for the usual statuses, or one for each status named.
@@ -73,6 +92,27 @@ pub enum Statuses {
     Usual,
     /// Also errors and unknown codes, where the answer states its lifetime.
     Any,
+}
+
+/// `origin_cache_control:` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginCacheControl {
+    /// A lifetime that the answer states comes before the rule's.
+    #[default]
+    Respect,
+    /// Only the rule's ttl counts; `no-store`, `private`, `Set-Cookie` and `Vary: *` are still obeyed.
+    Override,
+}
+
+impl OriginCacheControl {
+    /// The word in the rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Respect => "respect",
+            Self::Override => "override",
+        }
+    }
 }
 
 impl Scope {

@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn judged(scope: Scope, method: &Method, lines: &[(&'static str, &'static str)]) -> Lookup {
-        let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope, statuses: super::super::Statuses::Usual };
+        let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope, ..Settings::default() };
         let (has_body, odd_path) = (lines.iter().any(|l| l.0 == "transfer-encoding"), lines.iter().any(|l| l.0 == "odd"));
         let headers = headers(lines);
         judge(&settings, &Request { method, host: "h", path: "/p", odd_path, query: None, headers: &headers, has_body, upstream: "u" })

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::cache_rule::cache_rule;
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
 use super::diagnostics::{Code, Problem};
 use super::matching::{exclusion, matcher, name_of};
-use super::spanned::{Kind, Node};
+use super::spanned::Node;
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Statuses, Ttl};
 use crate::engine::ruleset::SlowRule;
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -19,8 +19,6 @@ use crate::upstream::health;
 
 /// Keys of the file.
 pub const KEYS: [&str; 6] = ["version", "cache", "dedup", "slow", "health", "tests"];
-/// Statuses that a rule may give a lifetime (cache.md 4.1).
-const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
 /// Longest `health.window`.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -84,22 +82,6 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
     (name, fields.required(d, "match").and_then(|n| matcher(d, n)))
 }
 
-fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &["name", "match", "ttl", "scope", "statuses"])?;
-    let (name, matcher) = head(d, fields);
-    let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
-    let words =
-        [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous), ("standard", Scope::Standard)];
-    let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
-    let statuses =
-        fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
-    let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
-        methods_error(d, node, "only answers to GET and HEAD are cached");
-    }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
-}
-
 pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
     matcher.methods.iter().any(wanted)
 }
@@ -107,26 +89,6 @@ pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bo
 pub(super) fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
     let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
     d.error(Code::Unreachable, span, message, "with these methods the rule can never apply");
-}
-
-fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
-    if !matches!(node.kind, Kind::Mapping(_)) {
-        return d.read(node, values::duration).map(Ttl::Usual);
-    }
-    let mut list = Vec::new();
-    for (key, value) in d.entries(node)? {
-        let status = STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
-        if status.is_none() {
-            let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
-            d.error(Code::BadValue, key.span, message, format!("one of: {}", STORABLE.join(", ")));
-        }
-        let duration = d.read(value, values::duration);
-        list.extend(status.zip(duration));
-    }
-    if list.is_empty() {
-        d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
-    }
-    Some(Ttl::ByStatus(list))
 }
 
 fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {

@@ -26,7 +26,7 @@ fn rule<S>(name: &str, function: &str, settings: S) -> Arc<Rule<S>> {
 
 fn rules() -> RuleSet {
     let settings =
-        cache::Settings { ttl: cache::Ttl::Usual(Duration::from_mins(1)), scope: cache::Scope::Public, statuses: cache::Statuses::Usual };
+        cache::Settings { ttl: cache::Ttl::Usual(Duration::from_mins(1)), scope: cache::Scope::Public, ..cache::Settings::default() };
     let mut rules = RuleSet::default();
     rules.cache.include = ["profile", "state", "config", "health"].map(|name| rule(name, &format!("{name}*"), settings.clone())).to_vec();
     rules.dedup.include = vec![rule("whatsapp", "wa-webhook-core", dedup::Settings::default())];

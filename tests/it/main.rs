@@ -8,6 +8,7 @@ mod cached;
 mod cached_endings;
 mod cached_flights;
 mod cached_life;
+mod cached_options;
 mod cached_privacy;
 mod cached_purged;
 mod cached_refresh;

@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{Scope, Statuses, Ttl};
+use crate::cache::{OriginCacheControl, Scope, Statuses, Ttl};
 use crate::clock::Clock;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -16,7 +16,7 @@ fn fields(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn usual(ttl: Duration) -> Settings {
-    Settings { ttl: Ttl::Usual(ttl), scope: Scope::Public, statuses: Statuses::Usual }
+    Settings { ttl: Ttl::Usual(ttl), scope: Scope::Public, ..Settings::default() }
 }
 
 fn judge_with(settings: &Settings, request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Result<Storable, NotStored> {
@@ -43,7 +43,7 @@ fn statuses() {
         assert_eq!((verdict(status, &[]), verdict(status, &stated)), expected, "{status}");
     }
     let by_status =
-        Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
+        Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), scope: Scope::Public, ..Settings::default() };
     let judged = |status| judge_with(&by_status, &[], status, &[]).err();
     assert_eq!(judged(404), None);
     assert_eq!([judged(200), judged(500), judged(302)], [Some(NotStored::NoFreshness), Some(NotStored::Status), Some(NotStored::Status)]);
@@ -97,13 +97,44 @@ fn lifetimes_follow_the_rule_of_the_moment() {
     assert_eq!(lifetime(&plain, &usual(MINUTE)), MINUTE);
     assert_eq!(lifetime(&plain, &usual(2 * MINUTE)), 2 * MINUTE, "a longer ttl acts on what is stored");
     assert_eq!(lifetime(&plain, &usual(Duration::ZERO)), Duration::ZERO);
-    let other = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
+    let other = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE)]), scope: Scope::Public, ..Settings::default() };
     assert_eq!(lifetime(&plain, &other), Duration::ZERO, "no ttl for this status any more");
     assert_eq!(lifetime(&facts(&[("cache-control", "max-age=5")]), &usual(MINUTE)), Duration::from_secs(5), "its own comes first");
     for broken in ["max-age=0x", "max-age=-1", "s-maxage=", "no-cache", "max-age=60, no-cache"] {
         assert_eq!(verdict(200, &[("cache-control", broken)]), Some(NotStored::NoFreshness), "{broken}");
     }
     assert_eq!(verdict(200, &[("expires", "0")]), Some(NotStored::NoFreshness));
+}
+
+#[test]
+fn under_override_only_the_rule_says_for_how_long() {
+    let settings = Settings { origin_cache_control: OriginCacheControl::Override, ..usual(MINUTE) };
+    let judged = |status, answer: &[(&str, &str)]| judge_with(&settings, &[], status, answer).map(|s| lifetime(&s.facts, &settings));
+    for answer in [
+        ("cache-control", "max-age=5"),
+        ("cache-control", "s-maxage=900, no-cache"),
+        ("cache-control", "max-age=0x"),
+        ("cdn-cache-control", "max-age=7, no-cache"),
+        ("expires", "0"),
+        ("pragma", "no-cache"),
+    ] {
+        assert_eq!(judged(200, &[answer]).ok(), Some(MINUTE), "{answer:?}");
+    }
+    let stated = ("cache-control", "max-age=60");
+    assert_eq!(judged(404, &[stated]).err(), Some(NotStored::NoFreshness), "the rule gives it none");
+    assert_eq!(judged(302, &[stated]).err(), Some(NotStored::Status));
+    let any = Settings { statuses: Statuses::Any, ..settings.clone() };
+    assert_eq!(judge_with(&any, &[], 500, &[stated]).err(), Some(NotStored::Status), "its own lifetime does not count");
+    for (line, reason) in [
+        (("cache-control", "no-store"), NotStored::NoStore),
+        (("cache-control", "private=\"a\""), NotStored::Private),
+        (("set-cookie", "a=b"), NotStored::SetCookie),
+        (("vary", "*"), NotStored::VaryStar),
+    ] {
+        assert_eq!(judged(200, &[line]).err(), Some(reason));
+    }
+    // age counts all the same
+    assert_eq!(judged(200, &[("age", "60")]).err(), Some(NotStored::NoFreshness));
 }
 
 #[test]
@@ -211,7 +242,7 @@ proptest! {
         answer.extend(lines(&directives, breaks));
         let answer: Vec<(&str, &str)> = answer.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         for scope in [Scope::Public, Scope::PerCaller, Scope::Anonymous] {
-            let settings = Settings { ttl: Ttl::Usual(MINUTE), scope, statuses: Statuses::Usual };
+            let settings = Settings { ttl: Ttl::Usual(MINUTE), scope, ..Settings::default() };
             prop_assert!(judge_with(&settings, &[], 200, &answer).is_err(), "{:?}", answer);
         }
     }

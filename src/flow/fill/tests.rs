@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::rules::Matcher;
 use crate::store::responses::Found;
 
@@ -68,7 +68,7 @@ fn fill(shelf: &Shelf, length: &'static str, pieces: &[&'static str]) -> (Fill<F
         upstream: "u",
     };
     let key = CacheKey::new("r", Scope::Public, &request, &CallerSecret::new([7; 16]));
-    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::Public, statuses: Statuses::Usual };
+    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::Public, ..Settings::default() };
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(length));
     let call = Endless { headers, pieces: pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };

@@ -6,12 +6,14 @@ use http::{HeaderValue, Method};
 use super::*;
 use crate::cache::policy::{Answer, storable};
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::clock::Clock;
 
 mod model;
 
-const SETTINGS: Settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::PerCaller, statuses: Statuses::Usual };
+fn settings() -> Settings {
+    Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::PerCaller, ..Settings::default() }
+}
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -24,12 +26,12 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 fn key(rule: &str, path: &str, request: &HeaderMap) -> CacheKey {
     let request =
         Request { method: &Method::GET, host: "h", path, odd_path: false, query: None, headers: request, has_body: false, upstream: "u" };
-    CacheKey::new(rule, SETTINGS.scope, &request, &CallerSecret::new([1; 16]))
+    CacheKey::new(rule, settings().scope, &request, &CallerSecret::new([1; 16]))
 }
 
 fn entry(clock: &Clock, rule: &str, request: &HeaderMap, answer: &HeaderMap, body: &[u8]) -> Entry {
     let head = Answer { status: 200, headers: answer, delay: Duration::ZERO, now: clock.now(), wall: clock.wall() };
-    let storable = storable(&SETTINGS, request, &head, u64::MAX).expect("storable");
+    let storable = storable(&settings(), request, &head, u64::MAX).expect("storable");
     let fields = answer.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     Entry::new(rule.into(), storable, answer, fields, &[Bytes::copy_from_slice(body)])
 }
