@@ -83,10 +83,10 @@ impl Directives {
         self.public || self.must_revalidate || self.s_maxage.is_some()
     }
 
-    /// Whether the answer may never be given once it is not fresh (RFC 9111 4.2.4).
+    /// Whether the function must be asked once the answer is not fresh (RFC 9111 5.2.2.2, 5.2.2.8).
     #[must_use]
-    pub const fn forbids_stale(&self) -> bool {
-        self.no_cache || self.must_revalidate || self.proxy_revalidate
+    pub const fn must_be_asked(&self) -> bool {
+        self.must_revalidate || self.proxy_revalidate
     }
 
     /// `s-maxage` says for shared caches what `proxy-revalidate` says (RFC 9111 5.2.2.10).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::{HeaderMap, HeaderName};
 
 use super::control::no_cache_fields;
@@ -33,7 +33,7 @@ impl Entry {
     /// Makes the entry of an answer that may be stored and whose body is whole.
     ///
     /// `headers` and `fields` are the same head: the map to look names up, the fields with order and spelling as they
-    /// came. Fields of one connection, what [`never_stored`] names and what `no-cache="..."` lists are left out;
+    /// came. Fields of one connection, what [`never_stored`] names, what `no-cache="..."` lists and `Set-Cookie` are left out;
     /// `Content-Length` is set to the real one; what an upstream's own caches say in `Cache-Status` comes last, in one line, for
     /// ours to follow. The parts of the body are copied: they may pin larger buffers.
     pub fn new<'a>(
@@ -43,14 +43,24 @@ impl Entry {
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         body: &[Bytes],
     ) -> Self {
+        let fields = fields.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case(SET_COOKIE.as_str().as_bytes()));
         Self::assembled(rule, storable, headers, fields, body.concat().into())
     }
 
     /// The same body under another head; as [`Self::new`] otherwise.
     #[must_use]
     pub fn with_head(&self, storable: Storable, headers: &HeaderMap) -> Self {
-        let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let fields =
+            headers.iter().filter(|(name, _)| *name != SET_COOKIE).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         Self::assembled(Arc::clone(&self.rule), storable, headers, fields, self.body.clone())
+    }
+
+    /// The same for one caller, not to be stored: with the cookies that are set for him.
+    #[must_use]
+    pub fn for_one(&self, headers: &HeaderMap) -> Self {
+        let known = Storable { facts: self.facts, selecting: self.selecting.clone() };
+        let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        Self::assembled(Arc::clone(&self.rule), known, headers, fields, self.body.clone())
     }
 
     fn assembled<'a>(
@@ -231,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_head_is_kept_as_it_came_but_for_what_is_never_stored() {
-        let fields: [(&str, &[u8]); 19] = [
+        let fields: [(&str, &[u8]); 20] = [
             ("Content-TYPE", b"text/plain"),
             ("Connection", b"x-hop, close"),
             ("Keep-Alive", b"timeout=5"),
@@ -248,6 +258,7 @@ mod tests {
             ("X-B", b"2\xff"),
             ("Content-Length", b"999"),
             ("Cache-Tag", b"a"),
+            ("Set-Cookie", b"a=b"),
             ("Cache-Control", b"no-cache=\"x-once\""),
             ("X-Once", b"1"),
             ("Cache-Status", b"far; fwd=miss"),

@@ -3,8 +3,10 @@
 //! variant fits a request ([`vary`]), what is kept of an answer ([`entry`]), and how that is renewed ([`refresh`]).
 
 pub mod control;
+pub mod cookie;
 pub mod entry;
 pub mod key;
+pub mod not_stored;
 pub mod policy;
 pub mod refresh;
 pub mod request;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 pub use entry::Entry;
 pub use key::{CacheKey, CallerSecret, KeyParts};
-pub use policy::NotStored;
+pub use not_stored::NotStored;
 pub use request::Bypass;
 
 /// Settings of one `cache:` rule.
@@ -29,6 +31,10 @@ pub struct Settings {
     pub scope: Scope,
     /// Which statuses are stored.
     pub statuses: Statuses,
+    /// Whether an answer's own lifetime counts.
+    pub origin_cache_control: OriginCacheControl,
+    /// Cookies that do not keep an answer out of the store; the lines that set them are not stored.
+    pub ignore_set_cookie: Vec<String>,
     /// How long an answer that says nothing of it is given while a new one is fetched (RFC 5861 3).
     pub while_revalidate: Duration,
     /// How long an answer that says nothing of it is given where the function fails (RFC 5861 4).
@@ -45,6 +51,8 @@ impl Settings {
             ttl,
             scope,
             statuses: Statuses::Usual,
+            origin_cache_control: OriginCacheControl::Respect,
+            ignore_set_cookie: Vec::new(),
             while_revalidate: Duration::ZERO,
             if_error: Duration::ZERO,
             client_control: ClientControl::Ignore,
@@ -104,6 +112,27 @@ pub enum ClientControl {
     Ignore,
     /// `no-cache`, `max-age`, `min-fresh`, `max-stale` and `Pragma` too.
     Honour,
+}
+
+/// `origin_cache_control:` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginCacheControl {
+    /// A lifetime that the answer states comes before the rule's.
+    #[default]
+    Respect,
+    /// Only the rule's ttl counts; `no-store`, `private`, `Set-Cookie` and `Vary: *` are still obeyed.
+    Override,
+}
+
+impl OriginCacheControl {
+    /// The word in the rules file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Respect => "respect",
+            Self::Override => "override",
+        }
+    }
 }
 
 impl Scope {

@@ -5,7 +5,6 @@ use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Entry;
-use super::policy::Storable;
 
 /// Fields of a 304 that say nothing about the stored content: they describe the content it does not have.
 const OF_CONTENT: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, HeaderName::from_static("content-md5")];
@@ -61,19 +60,11 @@ pub fn merged(entry: &Entry, not_modified: &HeaderMap) -> HeaderMap {
     head
 }
 
-/// A stored answer under another head. `storable` as the new head was judged; `None` keeps what was known, for an answer that is given
-/// once and not kept.
-#[must_use]
-pub fn renewed(entry: &Entry, head: &HeaderMap, storable: Option<Storable>) -> Entry {
-    let known = || Storable { facts: *entry.facts(), selecting: entry.selecting().clone() };
-    entry.with_head(storable.unwrap_or_else(known), head)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
-    use super::super::policy::Facts;
+    use super::super::policy::{Facts, Storable};
     use super::super::vary::Selecting;
     use super::*;
     use crate::cache::control::Directives;
@@ -137,7 +128,7 @@ mod tests {
         let stored = entry(200, &[("A", "1"), ("A", "2"), ("B", "3"), ("Content-Type", "text/plain"), ("Date", "then"), ("N", "kept")]);
         let told = headers(&[("a", "9"), ("c", "4"), ("content-type", "x/y"), ("content-length", "0"), ("connection", "n"), ("n", "0")]);
         let head = merged(&stored, &told);
-        let renewed = renewed(&stored, &head, None);
+        let renewed = stored.for_one(&head);
         let mut fields: Vec<_> = renewed.headers().map(|(n, v)| format!("{n}={}", String::from_utf8_lossy(v))).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["a=9", "b=3", "c=4", "content-length=4", "content-type=text/plain", "n=kept"]);

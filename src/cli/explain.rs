@@ -179,6 +179,9 @@ fn words(report: &Value) -> String {
             let _ = write!(out, ", {key} {}", text(&part[*key]));
         }
         out.push('\n');
+        for pair in part["options"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  {} {}", text(&pair[0]), text(&pair[1]));
+        }
         for pair in part["key"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  key {:<9} {}", text(&pair[0]), text(&pair[1]));
         }
@@ -247,12 +250,12 @@ mod tests {
 
     #[test]
     fn every_entry_has_its_line() {
-        let rules = judge_rules(b"version: 1\ncache:\n  exclude: [\"**/x\"]\n  include: [{ name: a, match: { function: a }, ttl: 5m }, { name: b, match: \"**\", ttl: 1s }]\n");
+        let rules = judge_rules(b"version: 1\ncache:\n  exclude: [\"**/x\"]\n  include: [{ name: a, match: { function: a }, ttl: 5m, origin_cache_control: override, ignore_set_cookie: [x, y] }, { name: b, match: \"**\", ttl: 1s }]\n");
         let rules = rules.value.expect("good rules");
         let question = Question::new(Method::GET, "/a?b", HeaderMap::new(), Bytes::new()).expect("a request");
         let report = explain(&rules, &Site::default(), &question, &CallerSecret::new([1; 16])).report;
-        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  key rule      a\n  \
-            key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  exclude **/x                 does not match: path\n  \
+        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  origin_cache_control override\n  ignore_set_cookie x, y\n  \
+            key rule      a\n  key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  exclude **/x                 does not match: path\n  \
             include a                    matches\n  include b                    not reached\n\ndedup: none\n\nslow after 1s\n";
         assert_eq!(words(&serde_json::to_value(report).expect("plain data")), expected);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::node::{Kind, Node};
 use super::{spanned, status};
-use crate::cache::{self, Scope};
+use crate::cache::{self, OriginCacheControl, Scope};
 use crate::dedup::{self, WhileFirstRuns};
 use crate::engine::expect::span;
 use crate::engine::{Effect, Rule, RuleSet, Section};
@@ -138,8 +138,25 @@ fn sharing(out: &mut Vec<String>, old: &Section<cache::Settings>, new: &Section<
             Some(_) => {}
         }
     }
+    for rule in &new.include {
+        options(out, &rule.name, named(old, &rule.name).map(|rule| &rule.settings), &rule.settings);
+    }
     let gone = old.exclude.iter().filter(|e| !new.exclude.iter().any(|other| other.matcher == e.matcher));
     out.extend(gone.map(|e| format!("what {} kept out of the cache may be cached now", e.name)));
+}
+
+/// What an answer says of itself, and is not heard any more.
+fn options(out: &mut Vec<String>, name: &str, old: Option<&cache::Settings>, new: &cache::Settings) {
+    if new.origin_cache_control == OriginCacheControl::Override
+        && old.is_none_or(|old| old.origin_cache_control != OriginCacheControl::Override)
+    {
+        out.push(format!("{name} keeps answers for its ttl, whatever the function says of that (origin_cache_control override)"));
+    }
+    let known = |cookie: &&String| old.is_some_and(|old| old.ignore_set_cookie.contains(cookie));
+    let cookies: Vec<&str> = new.ignore_set_cookie.iter().filter(|cookie| !known(cookie)).map(String::as_str).collect();
+    if !cookies.is_empty() {
+        out.push(format!("{name} shares answers that set {}: right only where the cookie says nothing of its caller", cookies.join(", ")));
+    }
 }
 
 /// What may forward a message again that was taken.
@@ -189,12 +206,15 @@ mod tests {
 
     #[test]
     fn each_change_is_a_sentence_and_what_is_dangerous_is_said() {
-        let new = "version: 1\ncache:\n  exclude: [\"**/login\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: public }\n    - { name: config, match: \"/c\", ttl: 1m }\n    - { name: state, match: \"/s\", ttl: 1s }\ndedup:\n  exclude: [\"/wa-x\"]\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, while_first_runs: forward }\n    - { name: signed, match: \"/s\", id: stripe }\nslow: [{ match: \"**\", after: 2s }]\n";
+        let new = "version: 1\ncache:\n  exclude: [\"**/login\"]\n  include:\n    - { name: profile, match: { function: \"profile*\" }, ttl: 5m, scope: public }\n    - { name: config, match: \"/c\", ttl: 1m, origin_cache_control: override, ignore_set_cookie: [__cf_bm] }\n    - { name: state, match: \"/s\", ttl: 1s }\ndedup:\n  exclude: [\"/wa-x\"]\n  include:\n    - { name: whatsapp, match: { function: \"wa*\" }, id: whatsapp, while_first_runs: forward }\n    - { name: signed, match: \"/s\", id: stripe }\nslow: [{ match: \"**\", after: 2s }]\n";
         let found = between(OLD, new);
         assert_eq!(
             found.changes,
             [
                 "cache rule profile: scope from per_caller to public",
+                "cache rule config: ttl from 60s to 1m",
+                "cache rule config: origin_cache_control from the default to override",
+                "cache rule config: ignore_set_cookie from the default to [__cf_bm]",
                 "cache rule state: added, {name: state, match: /s, ttl: 1s}",
                 "dedup rule stripe: removed, was {name: stripe, match: {function: pay}, id: stripe}",
                 "dedup rule whatsapp: window from 24h to the default",
@@ -209,6 +229,8 @@ mod tests {
             found.risks,
             [
                 "profile gives one caller's answer to all others, signed in or not (scope per_caller became public)",
+                "config keeps answers for its ttl, whatever the function says of that (origin_cache_control override)",
+                "config shares answers that set __cf_bm: right only where the cookie says nothing of its caller",
                 "what **/me kept out of the cache may be cached now",
                 "whatsapp forgets messages after 30s instead of 1d: later repeats reach the function",
                 "whatsapp forwards copies while the first one runs",

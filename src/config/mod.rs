@@ -4,6 +4,7 @@
 //! [`sidecar_file`]), and [`judge`] is the one door to all of it. [`live`] holds the rules in force, [`watch`] offers it edits.
 
 pub mod budget;
+mod cache_rule;
 pub mod characters;
 pub mod decode;
 mod dedup_rule;

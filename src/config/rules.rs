@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderName, Method};
+use http::Method;
 
+use super::cache_rule::cache_rule;
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
 use super::diagnostics::{Code, Problem};
 use super::grammar::{self, Map};
 use super::matching::{exclusion, matcher, name_of};
-use super::spanned::{Kind, Node};
+use super::spanned::Node;
 use super::{tests_block, values};
-use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
 use crate::engine::ruleset::{Exclusion, SlowRule};
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -86,34 +85,6 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
     (name, fields.required(d, "match").and_then(|n| matcher(d, n)))
 }
 
-fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &grammar::CACHE_RULE)?;
-    let (name, matcher) = head(d, fields);
-    let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
-    let words =
-        [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous), ("standard", Scope::Standard)];
-    let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
-    let statuses =
-        fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
-    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
-    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
-    let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
-    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
-    let matcher = matcher?;
-    methods(d, node, &matcher, |m| m == Method::GET || m == Method::HEAD, "only answers to GET and HEAD are cached");
-    if scope == Some(Scope::Public) {
-        shared_with_all(d, node, &matcher);
-    }
-    let settings = cache::Settings {
-        statuses: statuses?,
-        while_revalidate: while_revalidate?,
-        if_error: if_error?,
-        client_control: client_control?,
-        ..cache::Settings::new(ttl?, scope?)
-    };
-    Some(Rule { name: name?.into(), matcher, settings })
-}
-
 /// Checks that the methods of a rule are of use: an error if none is, a warning for those that are not. `why` says what is of use.
 pub(super) fn methods(d: &mut Decoder, node: &Node, matcher: &Matcher, is_used: impl Fn(&Method) -> bool, why: &str) {
     let (used, unused): (Vec<&Method>, Vec<&Method>) = matcher.methods.iter().partition(|method| is_used(method));
@@ -130,36 +101,6 @@ pub(super) fn methods(d: &mut Decoder, node: &Node, matcher: &Matcher, is_used: 
             d.warning(Code::Unreachable, span, message, format!("write `method: [{}]`", list(&used)));
         }
     }
-}
-
-/// A rule that is for callers who say who they are, and gives the answer of one to all.
-fn shared_with_all(d: &mut Decoder, node: &Node, matcher: &Matcher) {
-    let credential = |name: &HeaderName| [AUTHORIZATION.as_str(), COOKIE.as_str(), "apikey"].contains(&name.as_str());
-    if let Some((name, _)) = matcher.headers.iter().find(|(name, _)| credential(name)) {
-        let span = node.get("scope").map_or(node.span, |n| n.span);
-        let message = format!("`public` gives the answer of one caller with `{name}` to all others with such a field");
-        d.warning(Code::Risk, span, message, "write `scope: per_caller`, unless the answer is the same for all");
-    }
-}
-
-fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
-    if !matches!(node.kind, Kind::Mapping(_)) {
-        return d.read(node, values::duration).map(Ttl::Usual);
-    }
-    let mut list = Vec::new();
-    for (key, value) in d.entries(node)? {
-        let status = grammar::STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
-        if status.is_none() {
-            let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
-            d.error(Code::BadValue, key.span, message, format!("one of: {}", grammar::STORABLE.join(", ")));
-        }
-        let duration = d.read(value, values::duration);
-        list.extend(status.zip(duration));
-    }
-    if list.is_empty() {
-        d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
-    }
-    Some(Ttl::ByStatus(list))
 }
 
 fn slow(d: &mut Decoder, node: &Node) -> Vec<SlowRule> {

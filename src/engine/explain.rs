@@ -11,7 +11,7 @@ use super::question::{Question, Site};
 use super::ruleset::{RuleSet, Section};
 use super::trace::{Entry, Observer, Part};
 use crate::cache::request::OnMiss;
-use crate::cache::{self, CallerSecret, Scope, Ttl};
+use crate::cache::{self, CallerSecret, OriginCacheControl, Scope, Ttl};
 use crate::dedup::Delivery;
 use crate::rules::Mismatch;
 
@@ -86,6 +86,8 @@ pub struct Cache {
     pub ttl: Option<String>,
     /// Whose answer may be given to whom.
     pub scope: Option<&'static str>,
+    /// What else the rule says.
+    pub options: Vec<(&'static str, String)>,
     /// What the key is made of.
     pub key: Vec<(&'static str, String)>,
     /// Every entry.
@@ -171,7 +173,16 @@ pub fn explain(rules: &RuleSet, site: &Site, question: &Question, secret: &Calle
 }
 
 fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecret) -> Cache {
-    let nothing = Cache { verdict: "none", rule: None, reason: None, ttl: None, scope: None, key: Vec::new(), steps: Vec::new() };
+    let nothing = Cache {
+        verdict: "none",
+        rule: None,
+        reason: None,
+        ttl: None,
+        scope: None,
+        options: Vec::new(),
+        key: Vec::new(),
+        steps: Vec::new(),
+    };
     let (rule, verdict, reason) = match plan {
         CachePlan::None => return nothing,
         CachePlan::Bypass { rule, reason } => (rule, "bypass", Some(reason.as_str())),
@@ -193,9 +204,22 @@ fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecre
         reason,
         ttl: Some(lifetime(settings)),
         scope: Some(settings.scope.as_str()),
+        options: options(settings),
         key,
         ..nothing
     }
+}
+
+/// What a rule says beyond lifetime and scope.
+fn options(settings: &cache::Settings) -> Vec<(&'static str, String)> {
+    let mut options = Vec::new();
+    if settings.origin_cache_control != OriginCacheControl::Respect {
+        options.push(("origin_cache_control", settings.origin_cache_control.as_str().to_owned()));
+    }
+    if !settings.ignore_set_cookie.is_empty() {
+        options.push(("ignore_set_cookie", settings.ignore_set_cookie.join(", ")));
+    }
+    options
 }
 
 fn miss(on_miss: OnMiss) -> Option<&'static str> {

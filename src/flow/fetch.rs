@@ -213,7 +213,7 @@ impl Desk {
         // a request that keeps nothing takes nothing but what is fresh, and behind a marker each asks for itself
         let why = if passing || wanted.on_miss == OnMiss::Forward(Bypass::RequestNoStore) {
             None
-        } else if wishes.take_stale(age, since) && !said.forbids_stale() && !said.has_s_maxage() {
+        } else if wishes.take_stale(age, since) && !said.must_be_asked() && !said.no_cache && !said.has_s_maxage() {
             Some(Stale::Request)
         } else if meanwhile && !wishes.refuse_fresh(age, Duration::ZERO) {
             Some(Stale::WhileRevalidate)

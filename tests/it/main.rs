@@ -9,6 +9,7 @@ mod cached_endings;
 mod cached_flights;
 mod cached_hits;
 mod cached_life;
+mod cached_options;
 mod cached_privacy;
 mod cached_purged;
 mod cached_refresh;

@@ -3,18 +3,28 @@
 use std::time::{Duration, Instant};
 
 use super::{Facts, StatusKind, status_kind};
-use crate::cache::{Entry, Settings};
+use crate::cache::control::Directives;
+use crate::cache::{Entry, OriginCacheControl, Settings};
 
 /// How long an answer is fresh, counted from an age of 0, under the rule as it is now: what it states itself, else the
-/// rule's ttl for its status. There are no heuristics. `no-cache` is never fresh.
+/// rule's ttl for its status. There are no heuristics. `no-cache` is never fresh. Under `override` only the rule's ttl counts.
 #[must_use]
 pub fn lifetime(facts: &Facts, settings: &Settings) -> Duration {
     let of_rule = || match status_kind(facts.status, settings.statuses) {
         StatusKind::Usual => settings.ttl.of(facts.status),
         StatusKind::IfStated | StatusKind::Never => None,
     };
-    let stated = facts.directives.stated_lifetime();
-    stated.or_else(of_rule).filter(|_| !facts.directives.no_cache).unwrap_or_default()
+    let asked_each_time = facts.directives.no_cache && respects(settings);
+    stated_lifetime(&facts.directives, settings).or_else(of_rule).filter(|_| !asked_each_time).unwrap_or_default()
+}
+
+/// The lifetime an answer states itself, where the rule lets it.
+pub(super) fn stated_lifetime(directives: &Directives, settings: &Settings) -> Option<Duration> {
+    directives.stated_lifetime().filter(|_| respects(settings))
+}
+
+fn respects(settings: &Settings) -> bool {
+    settings.origin_cache_control == OriginCacheControl::Respect
 }
 
 /// Whether an answer may be given to anybody but the one it was fetched for. If not, it is kept for its validator alone.
@@ -77,15 +87,15 @@ pub fn stale_by(entry: &Entry, settings: &Settings, now: Instant) -> (Duration, 
 }
 
 /// How long an answer may be given once it is not fresh: while a new one is fetched, and where the function fails. Its own word comes
-/// before the rule's, which `s-maxage` forbids (cache.md 7).
-pub fn windows(facts: &Facts, settings: &Settings) -> (Duration, Duration) {
-    let said = &facts.directives;
-    if said.forbids_stale() {
+/// before the rule's, which `s-maxage` forbids; under `override` only the rule's counts, unless revalidation is a must (cache.md 4.2, 7).
+pub(super) fn windows(facts: &Facts, settings: &Settings) -> (Duration, Duration) {
+    let (said, respects) = (&facts.directives, respects(settings));
+    if said.must_be_asked() || (respects && said.no_cache) {
         return (Duration::ZERO, Duration::ZERO);
     }
-    let of_rule = |window: Duration| if said.has_s_maxage() { Duration::ZERO } else { window };
-    (
-        said.stated_while_revalidate().unwrap_or_else(|| of_rule(settings.while_revalidate)),
-        said.stated_if_error().unwrap_or_else(|| of_rule(settings.if_error)),
-    )
+    let window = |stated: Option<Duration>, of_rule| {
+        let of_rule = if respects && said.has_s_maxage() { Duration::ZERO } else { of_rule };
+        stated.filter(|_| respects).unwrap_or(of_rule)
+    };
+    (window(said.stated_while_revalidate(), settings.while_revalidate), window(said.stated_if_error(), settings.if_error))
 }

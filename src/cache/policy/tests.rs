@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{Entry, Scope, Ttl};
+use crate::cache::{Entry, OriginCacheControl, Scope, Ttl};
 use crate::clock::Clock;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -103,6 +103,37 @@ fn lifetimes_follow_the_rule_of_the_moment() {
         assert_eq!(verdict(200, &[("cache-control", broken)]), Some(NotStored::NoFreshness), "{broken}");
     }
     assert_eq!(verdict(200, &[("expires", "0")]), Some(NotStored::NoFreshness));
+}
+
+#[test]
+fn under_override_only_the_rule_says_for_how_long() {
+    let settings = Settings { origin_cache_control: OriginCacheControl::Override, ..usual(MINUTE) };
+    let judged = |status, answer: &[(&str, &str)]| judge_with(&settings, &[], status, answer).map(|s| lifetime(&s.facts, &settings));
+    for answer in [
+        ("cache-control", "max-age=5"),
+        ("cache-control", "s-maxage=900, no-cache"),
+        ("cache-control", "max-age=0x"),
+        ("cdn-cache-control", "max-age=7, no-cache"),
+        ("expires", "0"),
+        ("pragma", "no-cache"),
+    ] {
+        assert_eq!(judged(200, &[answer]).ok(), Some(MINUTE), "{answer:?}");
+    }
+    let stated = ("cache-control", "max-age=60");
+    assert_eq!(judged(404, &[stated]).err(), Some(NotStored::NoFreshness), "the rule gives it none");
+    assert_eq!(judged(302, &[stated]).err(), Some(NotStored::Status));
+    let any = Settings { statuses: Statuses::Any, ..settings.clone() };
+    assert_eq!(judge_with(&any, &[], 500, &[stated]).err(), Some(NotStored::Status), "its own lifetime does not count");
+    for (line, reason) in [
+        (("cache-control", "no-store"), NotStored::NoStore),
+        (("cache-control", "private=\"a\""), NotStored::Private),
+        (("set-cookie", "a=b"), NotStored::SetCookie),
+        (("vary", "*"), NotStored::VaryStar),
+    ] {
+        assert_eq!(judged(200, &[line]).err(), Some(reason));
+    }
+    // age counts all the same
+    assert_eq!(judged(200, &[("age", "60")]).err(), Some(NotStored::NoFreshness));
 }
 
 #[test]

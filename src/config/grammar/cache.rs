@@ -1,6 +1,6 @@
 //! Keys of `cache:`.
 
-use super::forms::{DURATION, NAME};
+use super::forms::{COOKIE_NAME, DURATION, NAME};
 use super::matching::{EXCLUDED, MATCHER};
 use super::{Default, Key, Map, Value};
 use crate::cache::Scope;
@@ -67,6 +67,23 @@ pub const CACHE_RULE: Map = Map::new(
             "any",
             "`any` also stores errors and unknown statuses, where the answer itself says for how long.",
         ),
+        Key::new(
+            "origin_cache_control",
+            Value::Word(&["respect", "override"]),
+            Default::Is("respect"),
+            "override",
+            "`override`: only `ttl` says how long an answer is good, whatever the answer says. `no-store`, `private`, `Set-Cookie` and \
+             `Vary: *` are obeyed all the same.",
+        )
+        .trap("A `max-age=0` or `no-cache` of the function is not heard then."),
+        Key::new(
+            "ignore_set_cookie",
+            Value::Filled(&Value::Text(&COOKIE_NAME)),
+            Default::Words("none"),
+            "[__cf_bm]",
+            "Cookies that do not keep an answer out of the cache. Who caused the fetch gets them; what is stored is without them.",
+        )
+        .trap("Only cookies that say nothing about their caller. Never one that a session hangs on."),
         Key::new(
             "stale_while_revalidate",
             Value::Text(&DURATION),

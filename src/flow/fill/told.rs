@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
+use http::header::SET_COOKIE;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::head::{dated, judge, mark_pass, share};
 use super::{DRAIN_TIME, Part, Shelf};
-use crate::cache::refresh::{is_about, merged, renewed};
+use crate::cache::refresh::{is_about, merged};
 use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::{Answer, Cause, Failure};
@@ -68,20 +69,21 @@ impl Told {
         let stored = match judged {
             Ok(storable) => {
                 let lead = share(lead, &storable, &rule.settings);
-                let stored = shelf.responses.insert(&key, renewed(entry, &head, Some(storable)), &begun);
+                let stored = shelf.responses.insert(&key, entry.with_head(storable, &head), &begun);
                 decide(lead, stored)
             }
             Err(reason) => decide(lead, Err(reason)),
         };
         match stored {
-            Ok(entry) => (entry, Ok(())),
+            // what it sets is for this caller alone
+            Ok(stored) => (if head.contains_key(SET_COOKIE) { Arc::new(stored.for_one(&head)) } else { stored }, Ok(())),
             Err(reason) => {
                 // a purge says nothing about the answers to come, and has removed what it meant
                 if reason != NotStored::Purged {
                     shelf.responses.remove(&key);
                     mark_pass(&shelf, &key, &rule.name);
                 }
-                (Arc::new(renewed(entry, &head, None)), Err(reason))
+                (Arc::new(entry.for_one(&head)), Err(reason))
             }
         }
     }

@@ -1,0 +1,110 @@
+//! A `cache:` rule of a rules file: whose answers are kept, for how long, and what tells them apart.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderName, Method};
+
+use super::decode::{Decoder, Fields};
+use super::diagnostics::Code;
+use super::rules::{head, methods};
+use super::spanned::{Kind, Node};
+use super::{grammar, values};
+use crate::cache::{self, ClientControl, OriginCacheControl, Scope, Statuses, Ttl};
+use crate::engine::Rule;
+use crate::rules::Matcher;
+
+const SCOPES: [(&str, Scope); 4] =
+    [("public", Scope::Public), ("per_caller", Scope::PerCaller), ("anonymous", Scope::Anonymous), ("standard", Scope::Standard)];
+const STATUSES: [(&str, Statuses); 2] = [("default", Statuses::Usual), ("any", Statuses::Any)];
+const ORIGIN: [(&str, OriginCacheControl); 2] = [("respect", OriginCacheControl::Respect), ("override", OriginCacheControl::Override)];
+const CONTROL: [(&str, ClientControl); 2] = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
+
+/// One entry of `cache.include`.
+pub fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
+    let fields = d.fields(node, &grammar::CACHE_RULE)?;
+    let (name, matcher) = head(d, fields);
+    let settings = settings(d, fields);
+    let matcher = matcher?;
+    methods(d, node, &matcher, |m| m == Method::GET || m == Method::HEAD, "only answers to GET and HEAD are cached");
+    if settings.as_ref().is_some_and(|settings| settings.scope == Scope::Public) {
+        shared_with_all(d, node, &matcher);
+    }
+    Some(Rule { name: name?.into(), matcher, settings: settings? })
+}
+
+/// A rule that is for callers who say who they are, and gives the answer of one to all.
+fn shared_with_all(d: &mut Decoder, node: &Node, matcher: &Matcher) {
+    let credential = |name: &HeaderName| [AUTHORIZATION.as_str(), COOKIE.as_str(), "apikey"].contains(&name.as_str());
+    if let Some((name, _)) = matcher.headers.iter().find(|(name, _)| credential(name)) {
+        let span = node.get("scope").map_or(node.span, |n| n.span);
+        let message = format!("`public` gives the answer of one caller with `{name}` to all others with such a field");
+        d.warning(Code::Risk, span, message, "write `scope: per_caller`, unless the answer is the same for all");
+    }
+}
+
+fn settings(d: &mut Decoder, fields: Fields<'_>) -> Option<cache::Settings> {
+    let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
+    let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &SCOPES));
+    let statuses = fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &STATUSES));
+    let origin_cache_control = fields.get("origin_cache_control").map_or(Some(OriginCacheControl::Respect), |n| d.word(n, &ORIGIN));
+    let ignore_set_cookie = fields.get("ignore_set_cookie").map_or(Some(Vec::new()), |n| cookies(d, n));
+    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
+    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
+    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &CONTROL));
+    Some(cache::Settings {
+        statuses: statuses?,
+        origin_cache_control: origin_cache_control?,
+        ignore_set_cookie: ignore_set_cookie?,
+        while_revalidate: while_revalidate?,
+        if_error: if_error?,
+        client_control: client_control?,
+        ..cache::Settings::new(ttl?, scope?)
+    })
+}
+
+fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
+    if !matches!(node.kind, Kind::Mapping(_)) {
+        return d.read(node, values::duration).map(Ttl::Usual);
+    }
+    let mut list = Vec::new();
+    for (key, value) in d.entries(node)? {
+        let status = grammar::STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
+        if status.is_none() {
+            let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
+            d.error(Code::BadValue, key.span, message, format!("one of: {}", grammar::STORABLE.join(", ")));
+        }
+        let duration = d.read(value, values::duration);
+        list.extend(status.zip(duration));
+    }
+    if list.is_empty() {
+        d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
+    }
+    Some(Ttl::ByStatus(list))
+}
+
+/// Names of cookies, each once.
+fn cookies(d: &mut Decoder, node: &Node) -> Option<Vec<String>> {
+    let help = "name each cookie that says nothing of its caller, such as `[__cf_bm]`; an answer that sets another one is never stored";
+    names(d, node, help, |text| {
+        let token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
+        let message = || format!("`{}` is not the name of a cookie", text.escape_debug());
+        if token { Ok(text.to_owned()) } else { Err(values::Fault { code: Code::BadValue, message: message(), help: help.to_owned() }) }
+    })
+}
+
+/// A list of names, each once, of which there must be one; `None` if any of them is none.
+fn names<T>(d: &mut Decoder, node: &Node, help: &str, parse: impl Fn(&str) -> Result<T, values::Fault>) -> Option<Vec<T>> {
+    let items = d.list(node)?;
+    if items.is_empty() {
+        d.error(Code::EmptyValue, node.span, "the list is empty", help);
+    }
+    let (before, mut seen, mut read) = (d.problems.len(), Vec::new(), Vec::new());
+    for item in items {
+        if let (Some(name), Some(text)) = (d.read(item, &parse), item.scalar()) {
+            d.unique(&mut seen, text, item.span);
+            read.push(name);
+        }
+    }
+    (!items.is_empty() && d.problems.len() == before).then_some(read)
+}
