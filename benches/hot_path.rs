@@ -54,6 +54,7 @@ fn facts<'a>(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Facts
         query: Some("lang=en"),
         function,
         headers,
+        trusted: false,
     }
 }
 

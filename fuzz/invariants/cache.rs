@@ -91,7 +91,7 @@ impl Exchange {
     /// An answer is one to its own request, and two requests that it answers share the fetch.
     fn selected(&self, found: &Storable, first: &Request, second: &Request) {
         assert!(found.selecting.matches(&self.request));
-        let key = CacheKey::new("rule", self.settings.scope, &asked(first), &SECRET);
+        let key = CacheKey::new("rule", &self.settings, &asked(first), &SECRET);
         let flights = [first, second].map(|request| found.selecting.flight_key(&key, &request.headers));
         assert_eq!(found.selecting.matches(&second.headers), flights[0] == flights[1]);
         assert!(flights[0].len() >= key.len());
@@ -130,16 +130,16 @@ impl Exchange {
 /// Two requests share a key exactly if they are the same in all that counts.
 fn keys(scope: Scope, first: &Request, second: &Request) {
     let settings = Settings::new(Ttl::Usual(Duration::from_mins(5)), scope);
-    let [a, b] = [first, second].map(|request| CacheKey::new("rule", scope, &asked(request), &SECRET));
+    let [a, b] = [first, second].map(|request| CacheKey::new("rule", &settings, &asked(request), &SECRET));
     assert_eq!(a == b, meaning(scope, first) == meaning(scope, second));
-    assert_eq!(a, CacheKey::new("rule", scope, &asked(first), &SECRET));
-    assert_ne!(a, CacheKey::new("rule-2", scope, &asked(first), &SECRET));
+    assert_eq!(a, CacheKey::new("rule", &settings, &asked(first), &SECRET));
+    assert_ne!(a, CacheKey::new("rule-2", &settings, &asked(first), &SECRET));
     for request in [first, second] {
         let known = CREDENTIALS.iter().any(|name| request.headers.contains_key(*name));
         if let Lookup::Find(_) = judge(&settings, &asked(request)) {
             assert!(!(known && scope == Scope::Anonymous) && [Method::GET, Method::HEAD].contains(&request.method));
         }
-        let stripped: Vec<&str> = strip_on_fetch(scope, &request.headers).map(HeaderName::as_str).collect();
+        let stripped: Vec<&str> = strip_on_fetch(&settings, &request.headers, false).map(HeaderName::as_str).collect();
         assert!(!stripped.contains(&"authorization") && !stripped.contains(&"host"));
         assert!(!request.headers.contains_key("if-none-match") || stripped.contains(&"if-none-match"));
     }
@@ -156,6 +156,7 @@ fn asked(request: &Request) -> Asked<'_> {
         headers: &request.headers,
         has_body: facts.has_body(),
         upstream: "functions",
+        trusted: false,
     }
 }
 

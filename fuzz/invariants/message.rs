@@ -75,6 +75,7 @@ impl Request {
             query: self.query.as_deref(),
             function: &self.function,
             headers: &self.headers,
+            trusted: false,
         }
     }
 }

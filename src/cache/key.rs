@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::Scope;
 use super::request::{CREDENTIALS, Request};
+use super::shape::{NAMES, chosen};
+use super::{Scope, Settings};
 
 /// The key of one process that hashes callers: 128 random bits, so that a hash tells nothing outside it.
 #[derive(Clone)]
@@ -60,72 +61,123 @@ pub struct KeyParts<'a> {
     pub host: &'a str,
     /// The path.
     pub path: &'a str,
-    /// The query, without its mark.
+    /// The query, without its mark; under `key.query` what of it counts.
     pub query: Option<&'a str>,
     /// The hash of the caller, under `per_caller`.
     pub caller: Option<u128>,
+    /// Whether only some parameters count.
+    pub selective: bool,
+    /// What else is in it, as it stands there.
+    pub(crate) behind: &'a [u8],
 }
 
-impl KeyParts<'_> {
+impl<'a> KeyParts<'a> {
     /// Path and query, as a request writes them.
     #[must_use]
     pub fn target(&self) -> String {
         self.query.map_or_else(|| self.path.to_owned(), |query| format!("{}?{query}", self.path))
     }
 
-    /// Whether both name one resource: Host, path and query.
+    /// Parts that name a resource, for [`Self::is_resource`].
     #[must_use]
-    pub fn is_resource(&self, other: &Self) -> bool {
-        (self.host, self.path, self.query) == (other.host, other.path, other.query)
+    pub fn resource(host: &'a str, path: &'a str, query: Option<&'a str>) -> Self {
+        Self { host, path, query, ..Self::default() }
+    }
+
+    /// Whether a request for this Host, path and query is answered by what is under this key.
+    #[must_use]
+    pub fn is_resource(&self, wanted: &KeyParts<'_>) -> bool {
+        (self.host, self.path) == (wanted.host, wanted.path) && self.has_query(wanted.query)
+    }
+
+    /// Whether it is the key for this query: under `key.query`, for all that counts of it.
+    #[must_use]
+    pub fn has_query(&self, query: Option<&str>) -> bool {
+        if !self.selective {
+            return self.query == query;
+        }
+        let names: Vec<&[u8]> =
+            self.groups().into_iter().filter(|(name, _)| *name == NAMES.as_bytes()).flat_map(|(_, names)| names).collect();
+        chosen(query, |name| names.contains(&name.as_bytes())).as_deref() == self.query
+    }
+
+    /// What else is in it: names, each with its values.
+    fn groups(&self) -> Vec<(&'a [u8], Vec<&'a [u8]>)> {
+        let mut rest = self.behind;
+        let mut groups = Vec::new();
+        for _ in 0..number(&mut rest).unwrap_or_default() {
+            let Some((name, count)) = text(&mut rest).zip(number(&mut rest)) else { break };
+            groups.push((name, (0..count).map_while(|_| text(&mut rest)).collect()));
+        }
+        groups
     }
 }
 
+fn number(rest: &mut &[u8]) -> Option<u32> {
+    let (bytes, behind) = rest.split_first_chunk::<4>()?;
+    *rest = behind;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = number(rest)? as usize;
+    let (text, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    Some(text)
+}
+
 impl CacheKey {
-    /// The key of a request under a rule. The scope is part of it: an answer kept while a rule was `public` is out of
+    /// The key of a request under a rule. Scope and shape are part of it: an answer kept while a rule was `public` is out of
     /// reach once the rule is not.
     #[must_use]
-    pub fn new(rule: &str, scope: Scope, request: &Request<'_>, secret: &CallerSecret) -> Self {
-        let query = request.query.unwrap_or_default();
-        let parts = [rule, request.upstream, request.host, request.path, query];
-        let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 18);
-        for part in parts {
-            key.extend_from_slice(&length(part.len()));
-            key.extend_from_slice(part.as_bytes());
-        }
+    pub fn new(rule: &str, settings: &Settings, request: &Request<'_>, secret: &CallerSecret) -> Self {
+        let query = settings.key.query(request.query);
+        let parts = [rule, request.upstream, request.host, request.path, query.as_deref().unwrap_or_default()];
+        let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 22);
+        parts.iter().for_each(|part| push(&mut key, part.as_bytes()));
         // the host is the third part: after two lengths, two texts and its own length
         let host = rule.len() + request.upstream.len() + 12;
         key[host..host + request.host.len()].make_ascii_lowercase();
-        key.push(u8::from(request.query.is_some()));
-        match scope {
-            Scope::Public => key.push(b'p'),
-            Scope::Anonymous => key.push(b'a'),
-            Scope::Standard => key.push(b's'),
-            Scope::PerCaller => {
-                key.push(b'c');
-                key.extend_from_slice(&secret.caller_hash(request.headers).to_le_bytes());
-            }
+        key.push(u8::from(query.is_some()));
+        key.push(letter(settings.scope));
+        if settings.scope == Scope::PerCaller {
+            key.extend_from_slice(&secret.caller_hash(request.headers).to_le_bytes());
+        }
+        let groups = settings.key.groups(request.headers, request.trusted);
+        key.extend_from_slice(&length(groups.len()));
+        for (name, values) in groups {
+            push(&mut key, name.as_bytes());
+            key.extend_from_slice(&length(values.len()));
+            values.into_iter().for_each(|value| push(&mut key, value));
         }
         Self(key.into())
+    }
+
+    /// Whether a rule as it is now makes keys like this one. If not, no request finds what is under it.
+    #[must_use]
+    pub fn suits(&self, settings: &Settings) -> bool {
+        let scope = self.read().map(|(_, scope)| scope);
+        scope == Some(letter(settings.scope)) && settings.key.is_of(&self.parts().groups())
     }
 
     /// What it was made of. Of a flight's key: those of the primary key in front.
     #[must_use]
     pub fn parts(&self) -> KeyParts<'_> {
-        self.read().unwrap_or_default()
+        self.read().map(|(parts, _)| parts).unwrap_or_default()
     }
 
-    fn read(&self) -> Option<KeyParts<'_>> {
+    fn read(&self) -> Option<(KeyParts<'_>, u8)> {
         let mut rest = &*self.0;
-        let mut text = || {
-            let (len, behind) = rest.split_first_chunk::<4>()?;
-            let (text, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-            rest = behind;
-            std::str::from_utf8(text).ok()
-        };
-        let (rule, upstream, host, path, query) = (text()?, text()?, text()?, text()?, text()?);
+        let mut word = || std::str::from_utf8(text(&mut rest)?).ok();
+        let (rule, upstream, host, path, query) = (word()?, word()?, word()?, word()?, word()?);
         let [asked, scope, behind @ ..] = rest else { return None };
-        let caller = (*scope == b'c').then(|| behind.first_chunk().copied().map(u128::from_le_bytes)).flatten();
-        Some(KeyParts { rule, upstream, host, path, query: (*asked == 1).then_some(query), caller })
+        let (caller, behind) = match scope {
+            b'c' => behind.split_first_chunk().map(|(hash, behind)| (Some(u128::from_le_bytes(*hash)), behind))?,
+            _ => (None, behind),
+        };
+        let parts = KeyParts { rule, upstream, host, path, query: (*asked == 1).then_some(query), caller, selective: false, behind };
+        let selective = parts.groups().first().is_some_and(|(name, _)| *name == NAMES.as_bytes());
+        Some((KeyParts { selective, ..parts }, *scope))
     }
 
     /// This key with the values of selecting fields behind it: one fetch runs for each, see
@@ -155,113 +207,23 @@ impl fmt::Debug for CacheKey {
     }
 }
 
+const fn letter(scope: Scope) -> u8 {
+    match scope {
+        Scope::Public => b'p',
+        Scope::Anonymous => b'a',
+        Scope::Standard => b's',
+        Scope::PerCaller => b'c',
+    }
+}
+
+fn push(key: &mut Vec<u8>, text: &[u8]) {
+    key.extend_from_slice(&length(text.len()));
+    key.extend_from_slice(text);
+}
+
 fn length(len: usize) -> [u8; 4] {
     u32::try_from(len).expect("a request's head is far below 4 GiB").to_le_bytes()
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderValue, Method};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECRET: CallerSecret = CallerSecret::new([7; 16]);
-
-    /// Everything a key is made of.
-    type Parts = (String, String, String, String, Option<String>, u8, Vec<(u8, String)>);
-
-    fn headers(credentials: &[(u8, String)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in credentials {
-            headers.append(CREDENTIALS[usize::from(*name)], HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
-    }
-
-    fn key(parts: &Parts) -> CacheKey {
-        let (rule, upstream, host, path, query, scope, credentials) = parts;
-        let headers = headers(credentials);
-        let scope = [Scope::Public, Scope::PerCaller, Scope::Anonymous][usize::from(*scope)];
-        let request = Request {
-            method: &Method::GET,
-            host,
-            path,
-            odd_path: false,
-            query: query.as_deref(),
-            headers: &headers,
-            has_body: false,
-            upstream,
-        };
-        CacheKey::new(rule, scope, &request, &SECRET)
-    }
-
-    /// The parts that count: the host without its case, the credentials by name and only under `per_caller`.
-    fn meaning(parts: &Parts) -> Parts {
-        let mut parts = parts.clone();
-        parts.2.make_ascii_lowercase();
-        parts.6.sort_by_key(|(name, _)| *name);
-        parts.6.retain(|_| parts.5 == 1);
-        parts
-    }
-
-    fn parts() -> impl Strategy<Value = Parts> {
-        let text = "[ab\u{0}]{0,2}";
-        let credentials = prop::collection::vec((0_u8..3, "[ab]{0,2}"), 0..3);
-        (text, text, "[aAb:]{0,2}", text, prop::option::of(text), 0_u8..3, credentials)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
-
-        #[test]
-        fn equal_keys_mean_equal_fields(a in parts(), b in parts()) {
-            prop_assert_eq!(key(&a) == key(&b), meaning(&a) == meaning(&b));
-        }
-
-            #[test]
-        fn a_key_tells_what_it_was_made_of(a in parts()) {
-            let key = key(&a);
-            let (rule, upstream, host, path, query) = (&*a.0, &*a.1, &*a.2.to_ascii_lowercase(), &*a.3, a.4.as_deref());
-            let caller = (a.5 == 1).then(|| SECRET.caller_hash(&headers(&a.6)));
-            prop_assert_eq!(key.parts(), KeyParts { rule, upstream, host, path, query, caller });
-            let flight = key.followed_by(b"more");
-            prop_assert_eq!(flight.parts(), key.parts());
-            prop_assert!(CacheKey::default() < key);
-        }
-
-        /// Neighbours in the alphabet above rarely meet: change one field at a time.
-        #[test]
-        fn one_changed_field_is_another_key(a in parts(), b in parts(), field in 0_usize..7) {
-            let mut changed = a.clone();
-            match field {
-                0 => changed.0 = b.0,
-                1 => changed.1 = b.1,
-                2 => changed.2 = b.2,
-                3 => changed.3 = b.3,
-                4 => changed.4 = b.4,
-                5 => changed.5 = b.5,
-                _ => changed.6 = b.6,
-            }
-            prop_assert_eq!(key(&a) == key(&changed), meaning(&a) == meaning(&changed));
-        }
-    }
-
-    #[test]
-    fn every_credential_tells_callers_apart() {
-        let hash = |list: &[(u8, &str)]| SECRET.caller_hash(&headers(&list.iter().map(|(n, v)| (*n, (*v).to_owned())).collect::<Vec<_>>()));
-        let all = [&[][..], &[(0, "a")], &[(1, "a")], &[(2, "a")], &[(0, "")], &[(0, "a"), (0, "b")], &[(0, "ab")], &[(0, "a"), (1, "b")]];
-        for (i, a) in all.iter().enumerate() {
-            for b in &all[i + 1..] {
-                assert_ne!(hash(a), hash(b), "{a:?} {b:?}");
-            }
-        }
-        assert_ne!(CallerSecret::new([8; 16]).caller_hash(&HeaderMap::new()), SECRET.caller_hash(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        let parts = ("r".into(), "u".into(), "h".into(), "/p".into(), Some("token=secret".into()), 1, vec![(0, "secret".into())]);
-        assert!(!format!("{:?} {SECRET:?}", key(&parts)).contains("secret"));
-    }
-}
+mod tests;

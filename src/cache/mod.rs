@@ -11,6 +11,7 @@ pub mod policy;
 pub mod refresh;
 pub mod request;
 pub mod selected;
+pub mod shape;
 pub mod status;
 pub mod token;
 pub mod vary;
@@ -21,6 +22,7 @@ pub use entry::Entry;
 pub use key::{CacheKey, CallerSecret, KeyParts};
 pub use not_stored::NotStored;
 pub use request::Bypass;
+pub use shape::Shape;
 
 /// Settings of one `cache:` rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub if_error: Duration,
     /// Whether the caller's wishes count.
     pub client_control: ClientControl,
+    /// What tells its answers apart.
+    pub key: Shape,
 }
 
 impl Settings {
@@ -56,6 +60,7 @@ impl Settings {
             while_revalidate: Duration::ZERO,
             if_error: Duration::ZERO,
             client_control: ClientControl::Ignore,
+            key: Shape { query: None, headers: Vec::new() },
         }
     }
 }

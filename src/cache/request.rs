@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub has_body: bool,
     /// Name of the upstream it goes to.
     pub upstream: &'a str,
+    /// Whether its peer is a proxy that is believed what it says of the request it had.
+    pub trusted: bool,
 }
 
 /// Why an answer did not come from the cache though a rule matched. Closed: label, header and log field.
@@ -187,17 +189,38 @@ fn is_proxy_field(name: &[u8]) -> bool {
 }
 
 /// The fields of a client's request that a fetch does not carry: what is not in the key must not shape an answer that
-/// others get. Apply this to what the client sent, before the proxy adds its own `X-Forwarded-*`.
-pub fn strip_on_fetch(scope: Scope, headers: &HeaderMap) -> impl Iterator<Item = &HeaderName> {
-    headers.keys().filter(move |name| {
-        let name = name.as_str();
+/// others get. Apply this to what the client sent, before the proxy adds its own `X-Forwarded-*`. `trusted` as in [`Request`].
+pub fn strip_on_fetch<'r>(settings: &Settings, headers: &'r HeaderMap, trusted: bool) -> impl Iterator<Item = &'r HeaderName> {
+    headers.keys().filter(move |field| {
+        let name = field.as_str();
+        let of_the_way = FORWARDED.contains(&name) || FORWARDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         CONDITIONS.contains(&name)
             || HOP_BY_HOP.contains(&name)
             || is_proxy_field(name.as_bytes())
-            || FORWARDED.contains(&name)
-            || FORWARDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            || (matches!(scope, Scope::Public | Scope::Standard) && name == "cookie")
+            || (of_the_way && !settings.key.keeps(field, trusted))
+            || (matches!(settings.scope, Scope::Public | Scope::Standard) && name == "cookie")
     })
+}
+
+/// Why a field cannot be part of a key, in words; `None` if it can.
+#[must_use]
+pub fn unkeyable(name: &HeaderName) -> Option<&'static str> {
+    let name = name.as_str();
+    if CREDENTIALS.contains(&name) {
+        Some("says who is asking: write `scope: per_caller`, and a hash of Authorization, apikey and Cookie is in the key")
+    } else if OVERRIDES.contains(&name) {
+        Some("makes a function see another request than the key says: a request with it is never looked up")
+    } else if CONDITIONS.contains(&name) {
+        Some("asks for a part, or under a condition: a fetch is for the whole answer and does not carry it")
+    } else if HOP_BY_HOP.contains(&name) || is_proxy_field(name.as_bytes()) {
+        Some("belongs to one connection and does not reach the function")
+    } else if name == "host" {
+        Some("is part of every key")
+    } else if ["content-length", "expect", "x-request-id", "traceparent"].contains(&name) {
+        Some("is set for each request anew")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +244,10 @@ mod tests {
         let settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), scope);
         let (has_body, odd_path) = (lines.iter().any(|l| l.0 == "transfer-encoding"), lines.iter().any(|l| l.0 == "odd"));
         let headers = headers(lines);
-        judge(&settings, &Request { method, host: "h", path: "/p", odd_path, query: None, headers: &headers, has_body, upstream: "u" })
+        judge(
+            &settings,
+            &Request { method, host: "h", path: "/p", odd_path, query: None, headers: &headers, has_body, upstream: "u", trusted: false },
+        )
     }
 
     #[test]
@@ -281,11 +307,17 @@ mod tests {
         let kept = ["accept", "authorization", "apikey", "cookie", "x-request-id", "x-forwarded", "user-agent"];
         let lines: Vec<_> = dropped.iter().chain(&more).chain(&kept).map(|name| (*name, "x")).collect();
         let headers = headers(&lines);
-        let stripped = |scope| strip_on_fetch(scope, &headers).map(HeaderName::as_str).collect::<Vec<_>>();
+        let settings = |scope| Settings { scope, ..Settings::new(Ttl::Usual(Duration::ZERO), Scope::Anonymous) };
+        let stripped = |scope| strip_on_fetch(&settings(scope), &headers, false).map(HeaderName::as_str).collect::<Vec<_>>();
         for name in dropped.iter().chain(&more) {
             assert!(stripped(Scope::PerCaller).contains(name), "{name}");
         }
         assert!(kept.iter().all(|name| !stripped(Scope::PerCaller).contains(name)));
         assert!(stripped(Scope::Public).contains(&"cookie") && !stripped(Scope::Public).contains(&"authorization"));
+        // what a trusted peer says of the request, and what is in the key
+        let key = super::super::Shape { query: None, headers: vec![HeaderName::from_static("x-host")] };
+        let keyed = Settings { key, ..Settings::new(Ttl::Usual(Duration::ZERO), Scope::Anonymous) };
+        let left: Vec<_> = strip_on_fetch(&keyed, &headers, true).map(HeaderName::as_str).collect();
+        assert!(!left.contains(&"x-host") && !left.contains(&"x-forwarded-host") && left.contains(&"x-forwarded-for"));
     }
 }

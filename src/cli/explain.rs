@@ -250,12 +250,12 @@ mod tests {
 
     #[test]
     fn every_entry_has_its_line() {
-        let rules = judge_rules(b"version: 1\ncache:\n  exclude: [\"**/x\"]\n  include: [{ name: a, match: { function: a }, ttl: 5m, origin_cache_control: override, ignore_set_cookie: [x, y] }, { name: b, match: \"**\", ttl: 1s }]\n");
+        let rules = judge_rules(b"version: 1\ncache:\n  exclude: [\"**/x\"]\n  include: [{ name: a, match: { function: a }, ttl: 5m, origin_cache_control: override, ignore_set_cookie: [x, y], key: { query: [c, b], headers: [X-A] } }, { name: b, match: \"**\", ttl: 1s }]\n");
         let rules = rules.value.expect("good rules");
-        let question = Question::new(Method::GET, "/a?b", HeaderMap::new(), Bytes::new()).expect("a request");
+        let question = Question::new(Method::GET, "/a?d=1&b", HeaderMap::new(), Bytes::new()).expect("a request");
         let report = explain(&rules, &Site::default(), &question, &CallerSecret::new([1; 16])).report;
-        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  origin_cache_control override\n  ignore_set_cookie x, y\n  \
-            key rule      a\n  key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  exclude **/x                 does not match: path\n  \
+        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  origin_cache_control override\n  ignore_set_cookie x, y\n  key.query b, c\n  key.headers x-a\n  \
+            key rule      a\n  key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  key x-a       none\n  exclude **/x                 does not match: path\n  \
             include a                    matches\n  include b                    not reached\n\ndedup: none\n\nslow after 1s\n";
         assert_eq!(words(&serde_json::to_value(report).expect("plain data")), expected);
     }

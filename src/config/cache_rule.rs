@@ -7,10 +7,11 @@ use http::{HeaderName, Method};
 
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
+use super::matching::query_name;
 use super::rules::{head, methods};
 use super::spanned::{Kind, Node};
 use super::{grammar, values};
-use crate::cache::{self, ClientControl, OriginCacheControl, Scope, Statuses, Ttl};
+use crate::cache::{self, ClientControl, OriginCacheControl, Scope, Shape, Statuses, Ttl, request};
 use crate::engine::Rule;
 use crate::rules::Matcher;
 
@@ -52,6 +53,7 @@ fn settings(d: &mut Decoder, fields: Fields<'_>) -> Option<cache::Settings> {
     let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
     let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
     let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &CONTROL));
+    let key = fields.get("key").map_or(Some(Shape::default()), |n| shape(d, n));
     Some(cache::Settings {
         statuses: statuses?,
         origin_cache_control: origin_cache_control?,
@@ -59,6 +61,7 @@ fn settings(d: &mut Decoder, fields: Fields<'_>) -> Option<cache::Settings> {
         while_revalidate: while_revalidate?,
         if_error: if_error?,
         client_control: client_control?,
+        key: key?,
         ..cache::Settings::new(ttl?, scope?)
     })
 }
@@ -83,28 +86,61 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
     Some(Ttl::ByStatus(list))
 }
 
+/// `{ query: [NAME...], headers: [NAME...] }`: what of a request tells its answer from others.
+fn shape(d: &mut Decoder, node: &Node) -> Option<Shape> {
+    let fields = d.fields(node, &grammar::KEY)?;
+    if fields.get("query").or(fields.get("headers")).is_none() {
+        d.error(
+            Code::EmptyValue,
+            node.span,
+            "the key says nothing",
+            "such as `key: { query: [lang, version], headers: [accept-language] }`",
+        );
+    }
+    let query = fields.get("query").map_or(Some(None), |n| names(d, n, query_name).map(Some));
+    let headers = fields.get("headers").map_or(Some(Vec::new()), |n| names(d, n, keyable));
+    let (mut query, mut headers) = (query?, headers?);
+    query.iter_mut().for_each(|names| names.sort_unstable());
+    headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    Some(Shape { query, headers })
+}
+
+/// A field that may be part of a key.
+fn keyable(text: &str) -> Result<HeaderName, values::Fault> {
+    let name = values::header(text)?;
+    match request::unkeyable(&name) {
+        Some(why) => {
+            let message = format!("`{}` cannot be part of the key", text.escape_debug());
+            Err(values::Fault { code: Code::BadHeader, message, help: format!("it {why}") })
+        }
+        None => Ok(name),
+    }
+}
+
 /// Names of cookies, each once.
 fn cookies(d: &mut Decoder, node: &Node) -> Option<Vec<String>> {
     let help = "name each cookie that says nothing of its caller, such as `[__cf_bm]`; an answer that sets another one is never stored";
-    names(d, node, help, |text| {
+    if node.items().is_empty() && matches!(node.kind, Kind::Sequence(_)) {
+        d.error(Code::EmptyValue, node.span, "the list is empty", help);
+        return None;
+    }
+    names(d, node, |text| {
         let token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
         let message = || format!("`{}` is not the name of a cookie", text.escape_debug());
         if token { Ok(text.to_owned()) } else { Err(values::Fault { code: Code::BadValue, message: message(), help: help.to_owned() }) }
     })
 }
 
-/// A list of names, each once, of which there must be one; `None` if any of them is none.
-fn names<T>(d: &mut Decoder, node: &Node, help: &str, parse: impl Fn(&str) -> Result<T, values::Fault>) -> Option<Vec<T>> {
+/// A list of names, each once; `None` if any of them is none.
+fn names<T: PartialEq>(d: &mut Decoder, node: &Node, parse: impl Fn(&str) -> Result<T, values::Fault>) -> Option<Vec<T>> {
     let items = d.list(node)?;
-    if items.is_empty() {
-        d.error(Code::EmptyValue, node.span, "the list is empty", help);
-    }
-    let (before, mut seen, mut read) = (d.problems.len(), Vec::new(), Vec::new());
+    let (before, mut read) = (d.problems.len(), Vec::new());
     for item in items {
-        if let (Some(name), Some(text)) = (d.read(item, &parse), item.scalar()) {
-            d.unique(&mut seen, text, item.span);
-            read.push(name);
+        let Some(name) = d.read(item, &parse) else { continue };
+        if read.contains(&name) {
+            d.error(Code::Duplicate, item.span, "this name is used twice", "keep one of them");
         }
+        read.push(name);
     }
-    (!items.is_empty() && d.problems.len() == before).then_some(read)
+    (d.problems.len() == before).then_some(read)
 }

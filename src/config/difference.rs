@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::node::{Kind, Node};
 use super::{spanned, status};
-use crate::cache::{self, OriginCacheControl, Scope};
+use crate::cache::{self, OriginCacheControl, Scope, Shape};
 use crate::dedup::{self, WhileFirstRuns};
 use crate::engine::expect::span;
 use crate::engine::{Effect, Rule, RuleSet, Section};
@@ -152,11 +152,29 @@ fn options(out: &mut Vec<String>, name: &str, old: Option<&cache::Settings>, new
     {
         out.push(format!("{name} keeps answers for its ttl, whatever the function says of that (origin_cache_control override)"));
     }
+    if let Some(old) = old {
+        shapes(out, name, &old.key, &new.key);
+    }
     let known = |cookie: &&String| old.is_some_and(|old| old.ignore_set_cookie.contains(cookie));
     let cookies: Vec<&str> = new.ignore_set_cookie.iter().filter(|cookie| !known(cookie)).map(String::as_str).collect();
     if !cookies.is_empty() {
         out.push(format!("{name} shares answers that set {}: right only where the cookie says nothing of its caller", cookies.join(", ")));
     }
+}
+
+/// What told answers apart, and does not any more.
+fn shapes(out: &mut Vec<String>, name: &str, old: &Shape, new: &Shape) {
+    let query = match (&old.query, &new.query) {
+        (_, None) => None,
+        (None, Some(now)) => Some(format!("all query parameters but {}", if now.is_empty() { "none".to_owned() } else { now.join(", ") })),
+        (Some(before), Some(now)) => {
+            let gone: Vec<&str> = before.iter().filter(|n| !now.contains(n)).map(String::as_str).collect();
+            (!gone.is_empty()).then(|| format!("the query parameters {}", gone.join(", ")))
+        }
+    };
+    let gone: Vec<&str> = old.headers.iter().filter(|n| !new.headers.contains(n)).map(http::HeaderName::as_str).collect();
+    let fields = (!gone.is_empty()).then(|| format!("the fields {}", gone.join(", ")));
+    out.extend(query.into_iter().chain(fields).map(|what| format!("{name} gives one answer to requests that differ in {what}")));
 }
 
 /// What may forward a message again that was taken.
@@ -239,6 +257,23 @@ mod tests {
                 "what /wa-x matches is not deduplicated any more",
             ]
         );
+    }
+
+    #[test]
+    fn a_smaller_key_is_a_risk_and_a_larger_one_is_none() {
+        let rule = |key: &str| format!("version: 1\ncache: {{ include: [{{ name: a, match: \"/a\", ttl: 5m{key} }}] }}\n");
+        for (old, new, risk) in [
+            ("", "query: [b, c]", "all query parameters but b, c"),
+            ("", "query: []", "all query parameters but none"),
+            ("query: [b, c]", "query: [c, d]", "the query parameters b"),
+            ("headers: [x-a, x-b]", "headers: [x-b]", "the fields x-a"),
+            ("query: [b], headers: [x-a]", "headers: [x-a, x-b]", ""),
+        ] {
+            let [old, new] = [old, new].map(|key| if key.is_empty() { String::new() } else { format!(", key: {{ {key} }}") });
+            let expected: Vec<String> =
+                [risk].iter().filter(|r| !r.is_empty()).map(|r| format!("a gives one answer to requests that differ in {r}")).collect();
+            assert_eq!(between(&rule(&old), &rule(&new)).risks, expected, "{old} {new}");
+        }
     }
 
     #[test]

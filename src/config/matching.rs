@@ -120,7 +120,7 @@ fn query(d: &mut Decoder, node: &Node) -> Vec<(String, Option<Pattern>)> {
 }
 
 /// Queries are compared as written, so a name holds none of the characters that end one.
-fn query_name(text: &str) -> Result<String, values::Fault> {
+pub(super) fn query_name(text: &str) -> Result<String, values::Fault> {
     if text.is_empty() || text.contains(['&', '=', '#', ' ']) {
         let message = format!("`{}` is not the name of a query parameter", text.escape_debug());
         return Err(values::Fault { code: Code::BadValue, message, help: "such as `hub.challenge`, or `{lang: \"e*\"}`".to_owned() });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use serde::Serialize;
 
 use super::expect::span;
@@ -89,7 +90,7 @@ pub struct Cache {
     /// What else the rule says.
     pub options: Vec<(&'static str, String)>,
     /// What the key is made of.
-    pub key: Vec<(&'static str, String)>,
+    pub key: Vec<(String, String)>,
     /// Every entry.
     pub steps: Vec<Step>,
 }
@@ -191,11 +192,17 @@ fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecre
     let settings = &rule.settings;
     let mut key = Vec::new();
     if verdict == "lookup" {
-        key.extend([("rule", rule.name.to_string()), ("upstream", facts.upstream.to_owned()), ("host", facts.host.to_owned())]);
-        key.extend([("path", facts.path.as_str().to_owned()), ("query", facts.query.map_or("none".to_owned(), |q| format!("?{q}")))]);
+        let query = settings.key.query(facts.query).map_or("none".to_owned(), |q| format!("?{q}"));
+        let parts =
+            [("rule", &*rule.name), ("upstream", facts.upstream), ("host", facts.host), ("path", facts.path.as_str()), ("query", &query)];
+        key.extend(parts.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if settings.scope == Scope::PerCaller {
             // the hash under a secret of this process, and of that only the first digits
-            key.push(("caller", format!("{:08x}", secret.caller_hash(facts.headers) >> 96)));
+            key.push(("caller".to_owned(), format!("{:08x}", secret.caller_hash(facts.headers) >> 96)));
+        }
+        for name in &settings.key.headers {
+            let lines: Vec<_> = facts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            key.push((name.to_string(), if lines.is_empty() { "none".to_owned() } else { lines.join(", ") }));
         }
     }
     Cache {
@@ -218,6 +225,12 @@ fn options(settings: &cache::Settings) -> Vec<(&'static str, String)> {
     }
     if !settings.ignore_set_cookie.is_empty() {
         options.push(("ignore_set_cookie", settings.ignore_set_cookie.join(", ")));
+    }
+    if let Some(names) = &settings.key.query {
+        options.push(("key.query", names.join(", ")));
+    }
+    if !settings.key.headers.is_empty() {
+        options.push(("key.headers", settings.key.headers.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ")));
     }
     options
 }

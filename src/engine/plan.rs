@@ -108,11 +108,12 @@ fn cache_plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret, seen: &
         headers: facts.headers,
         has_body: facts.has_body(),
         upstream: facts.upstream,
+        trusted: facts.trusted,
     };
     match request::judge(&rule.settings, &request) {
         request::Lookup::Bypass(reason) => CachePlan::Bypass { rule, reason },
         request::Lookup::Find(on_miss) => {
-            let key = CacheKey::new(&rule.name, rule.settings.scope, &request, secret);
+            let key = CacheKey::new(&rule.name, &rule.settings, &request, secret);
             CachePlan::Lookup { rule, key, on_miss }
         }
     }

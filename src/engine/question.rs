@@ -84,6 +84,7 @@ impl Question {
             query: self.target.query(),
             function,
             headers: &self.headers,
+            trusted: false,
         }
     }
 

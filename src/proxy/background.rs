@@ -16,7 +16,7 @@ use super::Shared;
 use super::way::Way;
 use crate::admin::serve::serve;
 use crate::cache::policy::{self, Freshness};
-use crate::cache::refresh;
+use crate::cache::{CacheKey, Entry, refresh};
 use crate::engine::RuleSet;
 
 /// The two doors of the admin service, bound before the start so that a bad address fails there.
@@ -131,7 +131,7 @@ impl BackgroundService for Sweeper {
                 self.shared.functions.sweep();
                 let snapshot = self.shared.live.load_full();
                 let now = self.shared.clock.now();
-                self.shared.responses.sweep(now, |entry| is_dead(&snapshot.rules, entry, now));
+                self.shared.responses.sweep(now, |key, entry| is_dead(&snapshot.rules, key, entry, now));
             }
         };
         tokio::select! { () = work => {}, () = stopped(stop) => {} }
@@ -139,10 +139,11 @@ impl BackgroundService for Sweeper {
 }
 
 /// Whether the running rules can never answer from an entry again, nor ask with its validator whether it is still good.
-fn is_dead(rules: &RuleSet, entry: &crate::cache::Entry, now: std::time::Instant) -> bool {
+fn is_dead(rules: &RuleSet, key: &CacheKey, entry: &Entry, now: std::time::Instant) -> bool {
     let rule = rules.cache.include.iter().find(|r| r.name == *entry.rule());
     rule.is_none_or(|rule| {
         let freshness = policy::freshness(entry, &rule.settings, now);
-        matches!(freshness, Freshness::Expired { meanwhile: false, on_error: false, .. }) && refresh::conditions(entry).is_empty()
+        let expired = matches!(freshness, Freshness::Expired { meanwhile: false, on_error: false, .. });
+        !key.suits(&rule.settings) || (expired && refresh::conditions(entry).is_empty())
     })
 }

@@ -113,7 +113,14 @@ fn seconds(time: Duration) -> i64 {
 fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<RequestHeader> {
     let request = session.req_header();
     let mut head = heads::exchange_head(request, Length::Known(0), &edge.way, &edge.caller(session, ctx), Purpose::Fetch)?;
-    let unkeyed: Vec<HeaderName> = strip_on_fetch(lookup.rule.settings.scope, &request.headers).cloned().collect();
+    let (settings, trusted) = (&lookup.rule.settings, edge.caller(session, ctx).is_trusted());
+    if settings.key.query.is_some() {
+        // the path is its own normal form, or there would be no look-up
+        let path = request.uri.path();
+        let target = settings.key.query(request.uri.query()).map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        head.set_raw_path(target.as_bytes())?;
+    }
+    let unkeyed: Vec<HeaderName> = strip_on_fetch(settings, &request.headers, trusted).cloned().collect();
     for name in unkeyed.iter().filter(|n| !matches!(n.as_str(), "x-forwarded-host" | "x-forwarded-proto")) {
         head.remove_header(name);
     }

@@ -27,9 +27,9 @@ impl Owned {
         &self.function
     }
 
-    /// The facts.
+    /// The facts. `trusted` as in [`Facts`].
     #[must_use]
-    pub fn facts<'a>(&'a self, head: &'a RequestHeader, edge: &'a Edge) -> Facts<'a> {
+    pub fn facts<'a>(&'a self, head: &'a RequestHeader, edge: &'a Edge, trusted: bool) -> Facts<'a> {
         Facts {
             listener: &edge.listener,
             upstream: &edge.way.name,
@@ -39,6 +39,7 @@ impl Owned {
             query: head.uri.query(),
             function: &self.function,
             headers: &head.headers,
+            trusted,
         }
     }
 }

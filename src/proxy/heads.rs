@@ -38,6 +38,14 @@ pub struct Caller<'a> {
     pub traceparent: &'a str,
 }
 
+impl Caller<'_> {
+    /// Whether what it says of those behind it is believed.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.ip.is_some_and(|ip| self.trusted.iter().any(|n| contains(n, ip)))
+    }
+}
+
 /// Which request fields leave besides those of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -107,7 +115,7 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
     for name in &look_alikes {
         head.remove_header(name);
     }
-    let trusted = purpose == Purpose::Call && caller.ip.is_some_and(|ip| caller.trusted.iter().any(|n| contains(n, ip)));
+    let trusted = caller.is_trusted();
     // a proxy may write the chain in several lines; all of them are one list (RFC 9110 5.3)
     let before = request.headers.get_all("x-forwarded-for").iter().filter(|_| trusted).filter_map(|v| v.to_str().ok());
     if !trusted {

@@ -66,7 +66,7 @@ impl Edge {
         let head = session.req_header();
         ctx.marks.request_id = ids::request_id(&head.headers).into();
         let owned = Owned::new(head, &self.way.config.function_prefix);
-        let facts = owned.facts(head, self);
+        let facts = owned.facts(head, self, self.caller(session, ctx).is_trusted());
         ctx.line = Line {
             traceparent: ids::traceparent(&head.headers),
             method: head.method.as_str().to_owned(),

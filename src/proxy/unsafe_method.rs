@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 
 use super::Shared;
+use crate::cache::KeyParts;
 use crate::rules::path::Path;
 
 /// What a request may change.
@@ -45,7 +46,8 @@ impl Changes {
 
     fn drop_stored(&self, shared: &Shared, path: &str, query: Option<&str>) {
         shared.responses.invalidate(&self.host, path, query);
-        shared.flights.detach(|key| (key.host, key.path, key.query) == (&*self.host, path, query));
+        let wanted = KeyParts::resource(&self.host, path, query);
+        shared.flights.detach(|key| key.is_resource(&wanted));
     }
 
     /// Path and query that a reference names, if it is on the same host (RFC 3986 5.2).

@@ -23,6 +23,8 @@ pub struct Facts<'a> {
     pub function: &'a str,
     /// Request header fields.
     pub headers: &'a HeaderMap,
+    /// Whether its peer is one of `trusted_proxies`, whose `X-Forwarded-*` are kept.
+    pub trusted: bool,
 }
 
 impl Facts<'_> {

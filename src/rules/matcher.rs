@@ -203,7 +203,17 @@ mod tests {
     fn facts<'a>(method: &'a Method, path: &'a str, query: Option<&'a str>, headers: &'a HeaderMap) -> Facts<'a> {
         let normal = Path::new(path);
         let function = super::super::function::name(path, "/functions/v1/");
-        Facts { listener: "functions", upstream: "functions", method, host: "api.example:8080", path: normal, query, function, headers }
+        Facts {
+            listener: "functions",
+            upstream: "functions",
+            method,
+            host: "api.example:8080",
+            path: normal,
+            query,
+            function,
+            headers,
+            trusted: false,
+        }
     }
 
     fn glob(text: &str) -> Pattern {

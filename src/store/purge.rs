@@ -76,7 +76,14 @@ impl Purge {
                 let prefix = prefixes.iter().find(|(upstream, _)| upstream == key.upstream).map_or("/", |(_, prefix)| prefix);
                 function::name(key.path, prefix) == name
             }
-            Self::Url(place) => place.is_on(key) && place.target == key.target(),
+            Self::Url(place) => {
+                let (path, query) = place.target.split_once('?').map_or((&*place.target, None), |(path, query)| (path, Some(query)));
+                place.is_on(key) && path == key.path && key.has_query(query)
+            }
+            // where some parameters count, the text of their key is not that of a request: all of the path goes
+            Self::Prefix(place) if key.selective && place.target.contains('?') => {
+                place.is_on(key) && place.target.split('?').next() == Some(key.path)
+            }
             Self::Prefix(place) => place.is_on(key) && key.target().starts_with(&place.target),
         }
     }
@@ -102,8 +109,9 @@ struct Running {
 pub enum Logged {
     /// An operator's.
     Purge(Arc<Purge>),
-    /// One resource that an unsafe method changed, by a hash of Host, path and query: a collision keeps one answer out.
-    Resource(u64),
+    /// One resource that an unsafe method changed, by a hash of Host, path and query, and by one of Host and path for keys of which only
+    /// some parameters count: a collision keeps one answer out.
+    Resource([u64; 2]),
 }
 
 /// The moment a fetch began. While one is held, purges are remembered.
@@ -150,7 +158,7 @@ impl Begun {
         let running = self.log.lock();
         let takes = |purge: &Logged| match purge {
             Logged::Purge(purge) => purge.takes(key),
-            Logged::Resource(other) => *other == resource,
+            Logged::Resource(hashes) => hashes.contains(&resource),
         };
         running.forgotten > self.seq || running.purges.iter().rev().take_while(|(seq, _)| *seq > self.seq).any(|(_, purge)| takes(purge))
     }
@@ -170,8 +178,16 @@ impl Drop for Begun {
 mod tests {
     use super::*;
 
-    const KEY: KeyParts<'_> =
-        KeyParts { rule: "r", upstream: "u", host: "h:1", path: "/functions/v1/f/a", query: Some("x=1"), caller: None };
+    const KEY: KeyParts<'_> = KeyParts {
+        rule: "r",
+        upstream: "u",
+        host: "h:1",
+        path: "/functions/v1/f/a",
+        query: Some("x=1"),
+        caller: None,
+        selective: false,
+        behind: &[],
+    };
 
     fn place(text: &str) -> Place {
         Place::parse(text).expect("a place")
@@ -208,7 +224,7 @@ mod tests {
     fn a_fetch_knows_the_purges_since_it_began() {
         let log = Arc::<Log>::default();
         let before = log.begin();
-        log.add(Logged::Resource(7));
+        log.add(Logged::Resource([7, 0]));
         let after = log.begin();
         assert!(before.is_purged(&KEY, 7) && !before.is_purged(&KEY, 8) && !after.is_purged(&KEY, 7));
         log.add(Logged::Purge(Arc::new(Purge::Rule("r".into()))));
@@ -222,9 +238,9 @@ mod tests {
     fn the_same_purge_takes_one_place_and_too_many_keep_everything_out() {
         let log = Arc::<Log>::default();
         let begun = log.begin();
-        (0..5_000).for_each(|_| log.add(Logged::Resource(1)));
+        (0..5_000).for_each(|_| log.add(Logged::Resource([1, 0])));
         assert!(!begun.is_purged(&KEY, 2));
-        (10..2_000).for_each(|n| log.add(Logged::Resource(n)));
+        (10..2_000).for_each(|n| log.add(Logged::Resource([n, 0])));
         assert!(begun.is_purged(&KEY, 2) && !log.begin().is_purged(&KEY, 2));
     }
 }

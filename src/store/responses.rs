@@ -168,13 +168,14 @@ impl Responses {
         }
     }
 
-    /// Drops the entries `is_dead` names (no longer fresh, rule gone) and pass markers that are over. One pass over the
+    /// Drops the entries `is_dead` names (no longer fresh, rule gone, key made otherwise now) and pass markers that are over. One pass over the
     /// store with short read locks, for a background task.
-    pub fn sweep(&self, now: Instant, is_dead: impl Fn(&Entry) -> bool) {
+    pub fn sweep(&self, now: Instant, is_dead: impl Fn(&CacheKey, &Entry) -> bool) {
         for (key, slot) in self.slots.iter() {
-            if slot.needs_sweep(now, &is_dead) {
+            let is_dead = |entry: &Entry| is_dead(&key, entry);
+            if slot.needs_sweep(now, is_dead) {
                 // judged again under the lock: it may have changed since
-                self.change(&key, slot.rule(), |old, _| old.map(|slot| slot.swept(now, &is_dead)));
+                self.change(&key, slot.rule(), |old, _| old.map(|slot| slot.swept(now, is_dead)));
             }
         }
     }

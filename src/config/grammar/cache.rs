@@ -1,8 +1,8 @@
 //! Keys of `cache:`.
 
-use super::forms::{COOKIE_NAME, DURATION, NAME};
+use super::forms::{COOKIE_NAME, DURATION, HEADER, NAME, QUERY_NAME};
 use super::matching::{EXCLUDED, MATCHER};
-use super::{Default, Key, Map, Value};
+use super::{Default, Key, Map, Needs, Value};
 use crate::cache::Scope;
 
 /// Statuses that a rule may give a lifetime (cache.md 4.1).
@@ -25,6 +25,30 @@ pub const CACHE: Map = Map::new(
         ),
     ],
 );
+
+/// `key:` of a cache rule.
+pub const KEY: Map = Map {
+    name: "key",
+    about: "What tells answers apart.",
+    needs: Needs::Any(&["query", "headers"]),
+    keys: &[
+        Key::new(
+            "query",
+            Value::List(&Value::Text(&QUERY_NAME)),
+            Default::Words("the whole query, byte for byte"),
+            "[lang, version]",
+            "The parameters that count, each with all its values in their order; no other reaches the function. `[]`: none.",
+        ),
+        Key::new(
+            "headers",
+            Value::List(&Value::Text(&HEADER)),
+            Default::Is("[]"),
+            "[accept-language]",
+            "The fields that count, value for value.",
+        )
+        .trap("Credentials are no part of it: `scope: per_caller` has them in the key, hashed."),
+    ],
+};
 
 /// An entry of `cache.include:`.
 pub const CACHE_RULE: Map = Map::new(
@@ -67,6 +91,14 @@ pub const CACHE_RULE: Map = Map::new(
             "any",
             "`any` also stores errors and unknown statuses, where the answer itself says for how long.",
         ),
+        Key::new(
+            "key",
+            Value::Map(&KEY),
+            Default::Words("the whole query, byte for byte"),
+            "{ query: [lang, version], headers: [accept-language] }",
+            "What of a request tells its answer from others, beside Host and path, and under `per_caller` the caller.",
+        )
+        .trap("What is not in the key does not reach the function when it is asked for such an answer."),
         Key::new(
             "origin_cache_control",
             Value::Word(&["respect", "override"]),

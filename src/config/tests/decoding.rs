@@ -15,7 +15,9 @@ fn matches(matcher: &Matcher, method: &Method, path: &str, query: Option<&str>) 
     let function = crate::rules::function::name(path, "/functions/v1/");
     let headers = HeaderMap::new();
     let (listener, upstream, host) = ("functions", "functions", "api.example");
-    matcher.check(&Facts { listener, upstream, method, host, path: Path::new(path), query, function, headers: &headers }).is_ok()
+    matcher
+        .check(&Facts { listener, upstream, method, host, path: Path::new(path), query, function, headers: &headers, trusted: false })
+        .is_ok()
 }
 
 #[test]
@@ -94,7 +96,8 @@ fn what_is_missing_or_out_of_place_is_named() {
         (rule("cache", "{ name: a, match: \"/a\" }"), vec!["missing-key 4:7"]),
         (rule("cache", "{ name: a, ttl: 1s }"), vec!["missing-key 4:7"]),
         (rule("cache", "{ match: \"/a\", ttl: 1s, name: }"), vec!["empty-value 4:35"]),
-        (rule("cache", "{ name: a, match: \"/a\", ttl: 1s, key: {} }"), vec!["unknown-key 4:40"]),
+        (rule("cache", "{ name: a, match: \"/a\", ttl: 1s, key: {} }"), vec!["empty-value 4:45"]),
+        (rule("cache", "{ name: a, match: \"/a\", ttl: 1s, keys: 1 }"), vec!["unknown-key 4:40"]),
         (rule("cache", "just-a-name"), vec!["wrong-type 4:7"]),
         (rule("dedup", "{ name: a, match: \"/a\" }"), vec!["missing-key 4:7"]),
         (rule("dedup", "{ name: a, match: \"/a\", id: whatsapp, window: 0s }"), vec!["out-of-range 4:53"]),

@@ -42,6 +42,8 @@ impl Recalled {
             query: self.query.as_deref(),
             function: function::name(&self.path, &site.prefix),
             headers: &self.headers,
+            // it is of the key alone, which no plan is compared by
+            trusted: false,
         }))
     }
 

@@ -68,9 +68,10 @@ fn fill(shelf: &Shelf, length: &'static str, pieces: &[&'static str]) -> (Fill<F
         headers: &none,
         has_body: false,
         upstream: "u",
+        trusted: false,
     };
-    let key = CacheKey::new("r", Scope::Public, &request, &CallerSecret::new([7; 16]));
     let settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), Scope::Public);
+    let key = CacheKey::new("r", &settings, &request, &CallerSecret::new([7; 16]));
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(length));
     let call = Endless { headers, pieces: pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };

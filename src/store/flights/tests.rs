@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 
 fn key() -> CacheKey {
     let headers = http::HeaderMap::new();
@@ -15,8 +15,9 @@ fn key() -> CacheKey {
         headers: &headers,
         has_body: false,
         upstream: "u",
+        trusted: false,
     };
-    CacheKey::new("r", Scope::Public, &request, &CallerSecret::new([7; 16]))
+    CacheKey::new("r", &Settings::new(Ttl::Usual(std::time::Duration::ZERO), Scope::Public), &request, &CallerSecret::new([7; 16]))
 }
 
 fn join(flights: &Arc<Flights>) -> Result<Lead, Follower> {

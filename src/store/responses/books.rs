@@ -101,9 +101,15 @@ impl Books {
         self.evicted[reason as usize] += entries;
     }
 
-    /// The hash of what a URL names, under whatever rule, scope and upstream.
+    /// The hash of what a URL names, under whatever rule, scope and upstream. Of a key of which only some parameters count: of all its URLs.
     pub(super) fn resource(&self, key: &KeyParts<'_>) -> u64 {
-        self.hasher.hash_one((key.host, key.path, key.query))
+        let query = if key.selective { Err(()) } else { Ok(key.query) };
+        self.hasher.hash_one((key.host, key.path, query))
+    }
+
+    /// The hashes under which what answers a URL may be found.
+    pub(super) fn hashes(&self, wanted: &KeyParts<'_>) -> [u64; 2] {
+        [self.resource(wanted), self.resource(&KeyParts { selective: true, ..*wanted })]
     }
 
     /// 24 bits in the place of a caller's hash.

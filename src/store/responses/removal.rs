@@ -53,12 +53,12 @@ impl Responses {
     /// Removes every answer of one resource, under all rules, scopes and variants, and keeps out what is being fetched of it
     /// (RFC 9111 4.4). `host` in lower case.
     pub fn invalidate(&self, host: &str, path: &str, query: Option<&str>) {
-        let wanted = KeyParts { host, path, query, ..KeyParts::default() };
+        let wanted = KeyParts::resource(host, path, query);
         let mut books = self.books();
-        let resource = books.resource(&wanted);
-        self.purges.add(Logged::Resource(resource));
+        let hashes = books.hashes(&wanted);
+        self.purges.add(Logged::Resource(hashes));
         let is_it = |key: &CacheKey| key.parts().is_resource(&wanted);
-        for key in books.keys_of(resource).into_iter().filter(is_it) {
+        for key in hashes.into_iter().flat_map(|hash| books.keys_of(hash)).filter(is_it).collect::<Vec<_>>() {
             if let Some((key, slot)) = self.slots.remove(&key) {
                 books.take(&key, &slot);
                 books.count(slot.rule(), Evicted::Purge, slot.len());

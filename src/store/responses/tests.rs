@@ -22,9 +22,18 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn key(rule: &str, path: &str, request: &HeaderMap) -> CacheKey {
-    let request =
-        Request { method: &Method::GET, host: "h", path, odd_path: false, query: None, headers: request, has_body: false, upstream: "u" };
-    CacheKey::new(rule, SETTINGS.scope, &request, &CallerSecret::new([1; 16]))
+    let request = Request {
+        method: &Method::GET,
+        host: "h",
+        path,
+        odd_path: false,
+        query: None,
+        headers: request,
+        has_body: false,
+        upstream: "u",
+        trusted: false,
+    };
+    CacheKey::new(rule, &SETTINGS, &request, &CallerSecret::new([1; 16]))
 }
 
 fn entry(clock: &Clock, rule: &str, request: &HeaderMap, answer: &HeaderMap, body: &[u8]) -> Entry {
@@ -97,7 +106,7 @@ fn a_pass_marker_ends_by_time_or_by_an_insert() {
     assert_eq!((store.totals().entries, store.totals().bytes), (0, key.len() as u64 + 200));
     clock.advance(ten);
     assert!(matches!(store.lookup(&key, &none, clock.now()), Found::Nothing));
-    store.sweep(clock.now(), |_| false);
+    store.sweep(clock.now(), |_, _| false);
     assert_eq!(store.totals().bytes, 0);
     store.insert(&key, entry(&clock, "r", &none, &none, b"x"), &store.begin()).expect("stored");
     store.mark_pass(&key, &"r".into(), clock.now() + ten);
@@ -139,7 +148,7 @@ fn the_books_are_exact_after_many_threads() {
                     let _ = store.insert(&key, entry(clock, rule, &none, &none, &vec![0; n]), &store.begin());
                     let _ = store.lookup(&key, &none, clock.now());
                     if n % 50 == thread {
-                        store.sweep(clock.now(), |entry| entry.body().len() % 7 == 0);
+                        store.sweep(clock.now(), |_, entry| entry.body().len() % 7 == 0);
                     }
                 }
             });

@@ -74,7 +74,7 @@ impl Bench {
                 self.model.retain(|(p, _), _| *p != path);
             }
             Op::Sweep { path } => {
-                self.store.sweep(self.clock.now(), |entry| entry.body()[8] == path);
+                self.store.sweep(self.clock.now(), |_, entry| entry.body()[8] == path);
                 self.model.retain(|(p, _), _| *p != path);
             }
             Op::Begin { path } => self.fetches.push((path, self.store.begin(), false)),
