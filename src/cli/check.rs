@@ -181,8 +181,8 @@ fn github(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> 
         let text = escaped(&format!("{}{help} ({})", problem.message, problem.code.anchor()));
         writeln!(out, "::{level} file={name}{place},title={}::{text}", problem.code.as_str())?;
     }
-    for (key, level) in [("changes", "notice"), ("risks", "warning")] {
-        let lines = report.difference.as_ref().and_then(|difference| difference[key].as_array());
+    for (key, level) in [("/changes", "notice"), ("/risks", "warning"), ("/effect/how", "notice"), ("/effect/risks", "warning")] {
+        let lines = report.difference.as_ref().and_then(|difference| difference.pointer(key)?.as_array());
         for line in lines.into_iter().flatten().filter_map(Value::as_str) {
             writeln!(out, "::{level} file={name}::{}", escaped(line))?;
         }

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use crate::config::FileKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::store::purge::Manner;
+
 /// A sidecar in front of Supabase edge functions: deduplicates webhooks, caches answers, pools connections, measures every request.
 #[derive(Debug, Parser)]
 #[command(name = "edge-sidecar", version, disable_help_subcommand = true)]
@@ -165,11 +167,24 @@ struct TraceArgs {
 struct PurgeArgs {
     #[command(flatten)]
     what: stored::What,
+    /// Do not remove: end the freshness, so that it is fetched anew, and may be given meanwhile where the rule allows that
+    #[arg(long, conflicts_with_all = ["message", "dry_run"])]
+    soft: bool,
     /// Only count what would go
     #[arg(long, conflicts_with = "message")]
     dry_run: bool,
     #[command(flatten)]
     door: client::DoorArgs,
+}
+
+impl PurgeArgs {
+    const fn manner(&self) -> Manner {
+        match (self.dry_run, self.soft) {
+            (true, _) => Manner::Count,
+            (false, true) => Manner::Soften,
+            (false, false) => Manner::Remove,
+        }
+    }
 }
 
 /// Parses the arguments and runs the command.
@@ -198,7 +213,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => message::trace(&args.door, &args.message),
         Command::Purge(args) => match &args.what.message {
             Some(id) => message::purge(&args.door, id),
-            None => stored::purge(&args.door, &args.what, args.dry_run),
+            None => stored::purge(&args.door, &args.what, args.manner()),
         },
         Command::Completions(args) => {
             clap_complete::generate(args.shell, &mut Cli::command(), "edge-sidecar", &mut std::io::stdout());

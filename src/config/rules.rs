@@ -13,7 +13,7 @@ use super::grammar::{self, Map};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Statuses, Ttl};
+use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
 use crate::engine::ruleset::{Exclusion, SlowRule};
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -95,12 +95,23 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
     let statuses =
         fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
+    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
+    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
+    let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
+    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
     let matcher = matcher?;
     methods(d, node, &matcher, |m| m == Method::GET || m == Method::HEAD, "only answers to GET and HEAD are cached");
     if scope == Some(Scope::Public) {
         shared_with_all(d, node, &matcher);
     }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
+    let settings = cache::Settings {
+        statuses: statuses?,
+        while_revalidate: while_revalidate?,
+        if_error: if_error?,
+        client_control: client_control?,
+        ..cache::Settings::new(ttl?, scope?)
+    };
+    Some(Rule { name: name?.into(), matcher, settings })
 }
 
 /// Checks that the methods of a rule are of use: an error if none is, a warning for those that are not. `why` says what is of use.

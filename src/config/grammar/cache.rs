@@ -67,5 +67,32 @@ pub const CACHE_RULE: Map = Map::new(
             "any",
             "`any` also stores errors and unknown statuses, where the answer itself says for how long.",
         ),
+        Key::new(
+            "stale_while_revalidate",
+            Value::Text(&DURATION),
+            Default::Is("0s"),
+            "30s",
+            "How long an answer that is not fresh any more is given at once while one new answer is fetched, where it says nothing about \
+             that itself (RFC 5861).",
+        )
+        .trap("`s-maxage`, `must-revalidate`, `proxy-revalidate` and `no-cache` in the answer forbid it."),
+        Key::new(
+            "stale_if_error",
+            Value::Text(&DURATION),
+            Default::Is("0s"),
+            "1h",
+            "How long an answer that is not fresh any more stands in where the function fails (no answer, 500, 502, 503, 504, 546), where \
+             it says nothing about that itself (RFC 5861). The function is asked again after 1 s, then 2, 4 and so on up to 30.",
+        )
+        .trap("Errors of the function hide behind 200s for that time: watch `cache_refreshes_total{result=\"failed\"}`."),
+        Key::new(
+            "client_control",
+            Value::Word(&["ignore", "honour"]),
+            Default::Is("ignore"),
+            "honour",
+            "`honour` obeys a caller's `no-cache`, `max-age`, `min-fresh`, `max-stale` and `Pragma`, and has each key fetched anew so once \
+             a second at most. `no-store` and `only-if-cached` are obeyed always.",
+        )
+        .trap("Under `honour` any caller can make the function work for each request."),
     ],
 );

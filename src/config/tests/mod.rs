@@ -3,6 +3,9 @@
 mod decoding;
 mod golden;
 mod manual;
+mod prefixes;
+mod recent;
+mod restart;
 mod robust;
 mod samples;
 mod schema;
