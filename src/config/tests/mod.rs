@@ -1,6 +1,7 @@
 //! Tests of the whole room: shipped files, broken files with what is said about them, arbitrary text, a watched file.
 
 mod decoding;
+mod explained;
 mod golden;
 mod manual;
 mod prefixes;
