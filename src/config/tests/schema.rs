@@ -277,3 +277,24 @@ fn unknown_keys_of_broken_files_are_unknown_to_the_schema() {
     }
     assert!(seen >= 10, "{seen}");
 }
+
+#[test]
+fn words_that_others_read_as_booleans_are_refused_where_a_choice_is_wanted() {
+    let mut seen = 0;
+    for kind in KINDS {
+        let document = sample(kind);
+        for (place, key) in keys(kind) {
+            let choice = matches!(key.value, Value::Word(_) | Value::Whole(..) | Value::Version | Value::Map(_) | Value::List(_));
+            for word in ["yes", "no", "on", "off", "y", "N", "true", "false"].iter().filter(|_| choice) {
+                let text = with(&document, &place, &json!("PLACE")).to_string().replace("\"PLACE\"", word);
+                let problems = match kind {
+                    FileKind::Rules => super::judge_rules(text.as_bytes()).problems,
+                    FileKind::Sidecar => super::judge_sidecar(text.as_bytes(), &super::Overrides::default(), &host()).problems,
+                };
+                assert!(problems.iter().any(super::Problem::is_error), "{place}: {word}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 300, "{seen}");
+}
