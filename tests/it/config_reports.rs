@@ -1,5 +1,5 @@
-//! What went wrong with configuration files elsewhere: byte order marks, line ends, look-alike characters, merge keys, words that others read as
-//! booleans; and colours where nobody sees them. Editors' ways of saving are in `reload.rs`.
+//! What went wrong with configuration files elsewhere: byte order marks, line ends, look-alike characters, merge keys, words that others
+//! read as booleans; and colours where nobody sees them. Editors' ways of saving are in `reload.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,8 @@ use crate::support::origin::{Origin, Reply};
 use crate::support::sidecar::in_front_of;
 use crate::support::until;
 
-const RULES: &str = "version: 1\ncache:\n  include:\n    - name: one\n      match:\n        function: one\n      ttl: 5m\nslow:\n  - match: \"**\"\n    after: 2s\n";
+const RULES: &str = "version: 1\ncache:\n  include:\n    - name: one\n      match:\n        function: one\n      ttl: 5m\n\
+                     slow:\n  - match: \"**\"\n    after: 2s\n";
 
 fn windows(text: &str) -> String {
     format!("\u{feff}{}", text.replace('\n', "\r\n"))
@@ -41,7 +42,8 @@ async fn both_files_mean_the_same_with_a_byte_order_mark_and_carriage_returns() 
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::start(|_| Reply::ok("{}")).await;
     let sidecar = format!(
-        "version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n    upstream: functions\nupstreams:\n  - name: functions\n    servers:\n      - {}\nlog:\n  level: info\nrules: rules.yaml\n",
+        "version: 1\nlisteners:\n  - name: public\n    address: 127.0.0.1:8080\n    upstream: functions\n\
+         upstreams:\n  - name: functions\n    servers:\n      - {}\nlog:\n  level: info\nrules: rules.yaml\n",
         origin.url()
     );
     let (rules, sidecar) =
@@ -91,7 +93,8 @@ async fn invisible_and_look_alike_characters_are_refused_on_their_line_and_the_l
 #[test]
 fn merge_keys_anchors_and_unknown_aliases_are_refused_by_name_on_their_line() {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = "version: 1\nslow:\n  - &base\n    match: \"**\"\n    after: 1s\n  - <<: *base\n    after: 2s\n  - match: *unknown\n    after: 3s\n";
+    let text = "version: 1\nslow:\n  - &base\n    match: \"**\"\n    after: 1s\n  - <<: *base\n\
+                \x20   after: 2s\n  - match: *unknown\n    after: 3s\n";
     let found = diagnostics(&written(folder.path(), "rules.yaml", text));
     let places: Vec<_> = found.iter().map(|d| (d["code"].as_str().expect("text"), d["line"].as_u64().expect("a number"))).collect();
     for (code, line, word) in [("anchor", 3, "&name"), ("merge-key", 6, "`<<`"), ("alias", 6, "`*base`"), ("alias", 8, "`*unknown`")] {

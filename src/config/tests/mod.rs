@@ -15,6 +15,7 @@ mod sidecars;
 mod structure;
 mod values;
 mod watching;
+mod words;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
