@@ -199,6 +199,10 @@ fn shipped_files_and_examples_are_valid() {
     let read = |path: &str| document(&fs::read(project(path)).expect("shipped")).expect("YAML");
     let mut rules = RULES.map(read).to_vec();
     rules.extend([None, Some(presets::Preset::WhatsApp)].map(|preset| document(builtin(preset).as_bytes()).expect("YAML")));
+    let readme = fs::read_to_string(project("README.md")).expect("part of the project");
+    let shape = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the shape of a rules file");
+    super::good(shape);
+    rules.extend(document(shape.as_bytes()));
     let sidecars = SIDECARS.map(read).to_vec();
     for (kind, documents) in [(FileKind::Rules, rules), (FileKind::Sidecar, sidecars)] {
         for (document, (valid, _)) in documents.iter().zip(validate(kind, &documents)) {
