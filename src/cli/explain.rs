@@ -179,6 +179,9 @@ fn words(report: &Value) -> String {
             let _ = write!(out, ", {key} {}", text(&part[*key]));
         }
         out.push('\n');
+        for pair in part["settings"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  {:<22} {}", text(&pair[0]), text(&pair[1]));
+        }
         for pair in part["key"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  key {:<9} {}", text(&pair[0]), text(&pair[1]));
         }
@@ -251,7 +254,9 @@ mod tests {
         let rules = rules.value.expect("good rules");
         let question = Question::new(Method::GET, "/a?b", HeaderMap::new(), Bytes::new()).expect("a request");
         let report = explain(&rules, &Site::default(), &question, &CallerSecret::new([1; 16])).report;
-        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  key rule      a\n  \
+        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  match                  function a\n  \
+            ttl                    5m\n  scope                  anonymous\n  statuses               default\n  \
+            stale_while_revalidate 0s\n  stale_if_error         0s\n  client_control         ignore\n  key rule      a\n  \
             key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  exclude **/x                 does not match: path\n  \
             include a                    matches\n  include b                    not reached\n\ndedup: none\n\nslow after 1s\n";
         assert_eq!(words(&serde_json::to_value(report).expect("plain data")), expected);

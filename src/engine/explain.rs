@@ -86,6 +86,8 @@ pub struct Cache {
     pub ttl: Option<String>,
     /// Whose answer may be given to whom.
     pub scope: Option<&'static str>,
+    /// Every setting of the rule, by its key in the rules file, defaults included.
+    pub settings: Vec<(&'static str, String)>,
     /// What the key is made of.
     pub key: Vec<(&'static str, String)>,
     /// Every entry.
@@ -104,6 +106,8 @@ pub struct Dedup {
     pub reason: Option<&'static str>,
     /// How long a repeat is one.
     pub window: Option<String>,
+    /// Every setting of the rule, by its key in the rules file, defaults included; of `verify` the scheme alone.
+    pub settings: Vec<(&'static str, String)>,
     /// 8 hex digits of each event's key.
     pub events: Vec<String>,
     /// Whether the body also holds something without an id.
@@ -171,7 +175,16 @@ pub fn explain(rules: &RuleSet, site: &Site, question: &Question, secret: &Calle
 }
 
 fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecret) -> Cache {
-    let nothing = Cache { verdict: "none", rule: None, reason: None, ttl: None, scope: None, key: Vec::new(), steps: Vec::new() };
+    let nothing = Cache {
+        verdict: "none",
+        rule: None,
+        reason: None,
+        ttl: None,
+        scope: None,
+        settings: Vec::new(),
+        key: Vec::new(),
+        steps: Vec::new(),
+    };
     let (rule, verdict, reason) = match plan {
         CachePlan::None => return nothing,
         CachePlan::Bypass { rule, reason } => (rule, "bypass", Some(reason.as_str())),
@@ -193,6 +206,7 @@ fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecre
         reason,
         ttl: Some(lifetime(settings)),
         scope: Some(settings.scope.as_str()),
+        settings: [settings::matcher(&rule.matcher)].into_iter().chain(settings::of_cache(settings)).collect(),
         key,
         ..nothing
     }
@@ -215,7 +229,16 @@ pub(super) fn lifetime(settings: &cache::Settings) -> String {
 }
 
 fn dedup(plan: &DedupPlan, events: Option<&Identified>) -> Dedup {
-    let nothing = Dedup { verdict: "none", rule: None, reason: None, window: None, events: Vec::new(), idless: false, steps: Vec::new() };
+    let nothing = Dedup {
+        verdict: "none",
+        rule: None,
+        reason: None,
+        window: None,
+        settings: Vec::new(),
+        events: Vec::new(),
+        idless: false,
+        steps: Vec::new(),
+    };
     let (rule, verdict, reason) = match (plan, events) {
         (DedupPlan::None, _) => return nothing,
         (DedupPlan::Skip { rule, reason }, _) | (DedupPlan::Inspect { rule }, Some(Identified::Skip(reason))) => {
@@ -232,11 +255,13 @@ fn dedup(plan: &DedupPlan, events: Option<&Identified>) -> Dedup {
         rule: Some(rule.name.to_string()),
         reason,
         window: Some(span(rule.settings.window)),
+        settings: [settings::matcher(&rule.matcher)].into_iter().chain(settings::of_dedup(&rule.settings)).collect(),
         events: digits,
         idless,
         ..nothing
     }
 }
 
+mod settings;
 #[cfg(test)]
 mod tests;

@@ -46,16 +46,18 @@ impl Pattern {
         if self.text == other.text || self.text == "**" || (segment && self.text == "*") {
             return true;
         }
+        // a glob begins with plain text, and so does all that it matches
+        let plain = |text: &str| text.find(META).unwrap_or(text.len());
+        let (mine, theirs) = (plain(&self.text), plain(&other.text));
+        if !other.text.starts_with(&self.text[..mine]) {
+            return false;
+        }
         if other.is_literal() {
             return self.is_match(&other.text);
         }
-        // what both begin with, plain text, and then anything
-        let any = |text: &str| if segment { text == "*" } else { text == "**" };
-        let beginning = |text: &str| text.find(META).unwrap_or(text.len());
-        let (mine, theirs) = (beginning(&self.text), beginning(&other.text));
-        let whole = segment || self.text[..mine].ends_with('/');
-        let long = if segment { theirs >= mine } else { theirs > mine };
-        whole && any(&self.text[mine..]) && long && other.text.starts_with(&self.text[..mine])
+        // the same plain text, and then anything
+        let rest = &self.text[mine..];
+        if segment { rest == "*" && theirs >= mine } else { rest == "**" && theirs > mine && self.text[..mine].ends_with('/') }
     }
 }
 

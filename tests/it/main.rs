@@ -20,6 +20,7 @@ mod cached_token;
 mod cached_wishes;
 mod claims_stress;
 mod command;
+mod config_reports;
 mod corpora;
 mod deploy;
 mod documents;
