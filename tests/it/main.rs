@@ -17,6 +17,7 @@ mod cached_storing;
 mod cached_token;
 mod claims_stress;
 mod command;
+mod confined;
 mod corpora;
 mod deploy;
 mod doors;
