@@ -3,6 +3,7 @@
 //! | endpoint | open to all | what |
 //! |---|---|---|
 //! | `GET /metrics` | yes | JSON; Prometheus text for `?format=prometheus` or a scraper's `Accept` |
+//! | `GET /metrics/history` | yes | the last 15 minutes in slots of 10 s, as JSON |
 //! | `GET /health` | yes | judges the functions; 503 if unhealthy |
 //! | `GET /livez` | yes | 200 while the process answers |
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
@@ -50,12 +51,13 @@ pub use health::Ready;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::engine::{Question, Site};
-use crate::store::purge::Purge;
+use crate::store::purge::{Manner, Purge};
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 15] = [
+const ENDPOINTS: &[&str] = &[
     "GET /metrics",
+    "GET /metrics/history",
     "GET /health",
     "GET /livez",
     "GET /readyz",
@@ -91,8 +93,8 @@ pub struct AdminState {
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
     /// What `GET /cache` answers.
     pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Takes stored answers out, or only counts them; answers how many.
-    pub purge_cache: Box<dyn Fn(Purge, bool) -> u64 + Send + Sync>,
+    /// Takes stored answers out, ends their freshness, or only counts them; answers how many.
+    pub purge_cache: Box<dyn Fn(Purge, Manner) -> u64 + Send + Sync>,
     /// The life of the message with this id.
     pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
     /// Forgets that the events with this id were accepted; answers how many there were.
@@ -130,6 +132,7 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     };
     let all = Router::new()
         .route("/metrics", get(metrics::get))
+        .route("/metrics/history", get(metrics::history))
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

@@ -91,7 +91,8 @@ families! {
     /// Requests answered, by function, status (0 = the caller left before an answer) and outcome.
     /// What a function has beyond 14 pairs of the two is counted under function other by class, such as 5xx.
     requests: IntCounterVec = "requests_total" ["function", "code", "outcome"] LATENCY;
-    /// Time from a request's head to the last byte of its answer, by function and by who made the answer.
+    /// Time from a request's head to the last byte of its answer, by function and by who made the answer: upstream, cache, dedup or sidecar.
+    /// After the first 24 pairs of function and cache, dedup or sidecar, further ones count under function other.
     request_duration: HistogramVec = "request_duration_seconds" ["function", "source"] LATENCY;
     /// Time from the start of a call of the function, connecting and further attempts included, to the last byte of its answer.
     upstream_duration: HistogramVec = "upstream_duration_seconds" ["function"] LATENCY;

@@ -27,6 +27,8 @@ words! {
         Forwarded = "forwarded",
         /// Answered from the cache.
         Hit = "hit",
+        /// Answered from the cache with what is not fresh any more: a new answer is being fetched, or the function failed.
+        Stale = "stale",
         /// Looked up, not found, answered by a function's fresh answer: its own or, coalesced, another request's.
         Miss = "miss",
         /// Answered from the cache, after the function said that what is stored is still good.
@@ -71,6 +73,8 @@ words! {
     LookupResult {
         /// A fresh entry answered.
         Hit = "hit",
+        /// One that is not fresh any more answered.
+        Stale = "stale",
         /// None; this request fetched.
         Miss = "miss",
         /// None; the answer that another request was fetching answered this one too.
