@@ -21,6 +21,7 @@ mod cached_wishes;
 mod claims_stress;
 mod command;
 mod config_reports;
+mod confined;
 mod corpora;
 mod deploy;
 mod documents;
