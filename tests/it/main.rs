@@ -51,6 +51,7 @@ mod senders;
 mod senders_json;
 mod signals;
 mod signals_faults;
+mod signals_lines;
 mod signals_log;
 mod signals_phases;
 mod signals_recent;
