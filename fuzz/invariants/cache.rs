@@ -7,7 +7,7 @@ use bytes::Bytes;
 use edge_sidecar::cache::control::{Directives, structured};
 use edge_sidecar::cache::policy::{Answer, Freshness, Storable, freshness, lifetime, storable};
 use edge_sidecar::cache::request::{Lookup, Request as Asked, judge, strip_on_fetch};
-use edge_sidecar::cache::status::{CacheStatus, Forward, append};
+use edge_sidecar::cache::status::{CacheStatus, Forward, before_ours};
 use edge_sidecar::cache::{CacheKey, CallerSecret, Entry, NotStored, Scope, Settings, Ttl};
 use edge_sidecar::clock::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -170,8 +170,8 @@ fn meaning(scope: Scope, request: &Request) -> (&str, &str, Option<&str>, Vec<Ve
 fn status_line(answer: &HeaderMap) {
     let ours = CacheStatus::Fetched { forward: Forward::UriMiss, status: 200, stored: Ok(()) };
     let lines = answer.get_all("cache-status").iter().map(HeaderValue::as_bytes);
-    let value = append(lines, ours);
-    let members = structured::list(&value).expect("a list");
+    let value = before_ours(lines) + &ours.to_string();
+    let members = structured::list(value.as_bytes()).expect("a list");
     let own: Vec<usize> = (0..members.len()).filter(|at| members[*at].raw.starts_with(b"edge-sidecar;")).collect();
     assert_eq!(own, [members.len() - 1]);
     let read = |wall| Directives::of(answer, SystemTime::UNIX_EPOCH + wall);

@@ -24,7 +24,7 @@ use crate::store::flights::Lead;
 use crate::store::purge::Begun;
 use crate::store::responses::Responses;
 use crate::telemetry::record::Exchanged;
-use head::{judge, mark_pass, share};
+use head::{dated, judge, mark_pass, share};
 pub use stand_in::StandIn;
 use stand_in::stand_in;
 use told::Told;
@@ -246,7 +246,8 @@ struct Gathering {
 impl Gathering {
     fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, under: (Begun, Option<Lead>)) -> Self {
         let (begun, lead) = under;
-        let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        let (shelf, rule, mut headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        dated(&mut headers, &shelf.clock);
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let announced = if storable.facts.status == 204 { Some(0) } else { length };
         let (share, storable) = (shelf.bodies.take(0), Some(storable));

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
@@ -13,6 +12,7 @@ use super::client::{self, Client};
 use super::ctx::{CacheMark, CacheStory, Ctx};
 use super::exchange::{Call, Open};
 use super::heads::{self, Length, Purpose};
+use super::hit::stored;
 use super::refresh;
 use super::refusal::Refusal;
 use super::respond;
@@ -20,7 +20,6 @@ use super::service::Edge;
 use super::way::Way;
 use super::webhook::finish;
 use crate::cache::request::{OnMiss, strip_on_fetch};
-use crate::cache::selected::{Selected, selected};
 use crate::cache::status::{CacheStatus, Forward, Stale};
 use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
@@ -184,36 +183,6 @@ const fn asked(why: Why, status: u16, stored: Result<(), NotStored>) -> CacheSta
         Why::NotShared(reason) => CacheStatus::Fetched { forward: Forward::UriMiss, status, stored: Err(reason) },
         _ => CacheStatus::Fetched { forward: forward(why), status, stored },
     }
-}
-
-/// Writes what the request asks for of a stored answer. To HEAD without its body, with the length of the whole.
-async fn stored(session: &mut Session, ctx: &Ctx, entry: &Entry) -> Result<bool> {
-    let request = session.req_header();
-    let is_head = request.method == http::Method::HEAD;
-    let selected = selected(entry, &request.headers, !is_head);
-    let mut head = ResponseHeader::build(selected.status(entry.status()), Some(16))?;
-    for (name, value) in entry.headers().filter(|(name, _)| selected.keeps(name)) {
-        head.append_header(name.to_owned(), value)?;
-    }
-    let length = entry.body().len();
-    let body = match selected {
-        Selected::Whole => (!is_head && entry.status() != 204).then(|| entry.body().clone()),
-        Selected::NotModified => None,
-        Selected::Part(range) => {
-            head.insert_header(CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start, range.end - 1))?;
-            head.insert_header(CONTENT_LENGTH, range.len())?;
-            Some(entry.body().slice(range))
-        }
-        Selected::Unsatisfiable => {
-            head.insert_header(CONTENT_RANGE, format!("bytes */{length}"))?;
-            head.insert_header(CONTENT_LENGTH, 0)?;
-            None
-        }
-    };
-    heads::mark(&mut head, &ctx.marks)?;
-    respond::write_head(session, &ctx.marks, head.into()).await?;
-    session.write_response_body(body, true).await?;
-    Ok(true)
 }
 
 /// Streams this request's own fetch.
