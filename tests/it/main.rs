@@ -58,6 +58,7 @@ mod signals_faults;
 mod signals_lines;
 mod signals_log;
 mod signals_phases;
+mod signals_privacy;
 mod signals_recent;
 mod signals_scrape;
 mod signals_trace;
