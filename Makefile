@@ -29,7 +29,7 @@ test: ## format, licences, lints, all tests, documentation
 	@scripts/setup.sh test && exec scripts/test.sh
 
 bench: ## hot paths (criterion), then side by side: direct, sidecar, nginx
-	@scripts/setup.sh bench && cargo bench --locked --bench hot_path && exec python3 -B benches/load/bench.py
+	@scripts/setup.sh bench && cargo bench --locked --bench hot_path --bench signals && exec python3 -B benches/load/bench.py
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=60
 	@scripts/setup.sh fuzz && exec scripts/fuzz.sh

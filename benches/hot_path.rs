@@ -1,4 +1,4 @@
-//! What every request pays, measured apart: plan, identify, claim, look-up, record. Read the ratios: the machine is noisy.
+//! What every request pays, measured apart: plan, identify, claim, look-up; `signals.rs` has the record. Read the ratios: the machine is noisy.
 //!
 //! `cargo bench --bench hot_path`; `make bench` runs it before the side-by-side comparison.
 #![allow(missing_docs, clippy::print_stdout, reason = "criterion's macros make public items, and a bench prints")]
@@ -21,8 +21,6 @@ use edge_sidecar::rules::{Facts, function};
 use edge_sidecar::store::claims::{Claimed, Claims, Mode, Wish};
 use edge_sidecar::store::memory::Memory;
 use edge_sidecar::store::responses::Responses;
-use edge_sidecar::telemetry::record::{CacheRecord, Finished, LookupResult, Outcome, Source};
-use edge_sidecar::telemetry::{Metrics, readings};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::runtime::Runtime;
 
@@ -182,56 +180,9 @@ fn looking_up(c: &mut Criterion) {
     group.bench_function("miss", |b| b.iter(|| store.lookup(black_box(&unknown), &headers, clock.now())));
 }
 
-fn recording(c: &mut Criterion) {
-    let clock = Clock::system();
-    let now = clock.wall();
-    let read = move || readings::Readings {
-        pools: Vec::new(),
-        cache: readings::Cache::default(),
-        dedup: readings::Dedup::default(),
-        body_bytes: 0,
-        memory_budget: 0,
-        config: readings::Config {
-            generation: 1,
-            hash: String::new(),
-            last_reload_ok: true,
-            last_reload: now,
-            last_success: now,
-            successes: 0,
-            failures: 0,
-            file_differs: false,
-            restart_needed: false,
-        },
-    };
-    let metrics = Metrics::new(Box::new(read), clock, None);
-    metrics.prepare(&rules());
-    let done = Finished {
-        request_id: "0123456789abcdef0123456789abcdef",
-        trace_id: None,
-        method: "GET",
-        path: "/functions/v1/profile-get",
-        function: "profile-get",
-        status: 200,
-        outcome: Outcome::Hit,
-        source: Source::Cache,
-        reason: None,
-        error: None,
-        age: Some(Duration::from_secs(3)),
-        cache: Some(CacheRecord { rule: "profile", result: LookupResult::Hit, bypass: None, not_stored: None, refreshed: None }),
-        dedup: None,
-        upstream: None,
-        duration: Duration::from_micros(180),
-        slow_after: Duration::from_secs(1),
-        bytes_in: 0,
-        bytes_out: 1024,
-        generation: 1,
-    };
-    c.bench_function("record/a hit, without its line", |b| b.iter(|| metrics.record(black_box(&done))));
-}
-
 criterion_group! {
     name = hot_path;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = planning, identifying, claiming, adding, looking_up, recording
+    targets = planning, identifying, claiming, adding, looking_up
 }
 criterion_main!(hot_path);

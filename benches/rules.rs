@@ -1,4 +1,4 @@
-//! What a rules file costs: to judge 500 rules, and to plan with 5, 50 and 500.
+//! What a rules file costs: to judge 500 rules, and to plan with 5, 50 and 500, beside a reader who tries each glob from top to bottom.
 //!
 //! `cargo bench --bench rules`.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
@@ -10,7 +10,9 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use edge_sidecar::cache::CallerSecret;
 use edge_sidecar::config::judge_rules;
-use edge_sidecar::engine::{Question, Recent, Site, Watched, plan};
+use edge_sidecar::engine::{Question, Recent, RuleSet, Site, Watched, plan};
+use edge_sidecar::rules::{Facts, Matcher, Pattern};
+use globset::{GlobBuilder, GlobMatcher};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// A file with so many rules, of which each fifth matches by path and the others by function.
@@ -31,17 +33,39 @@ fn judging(c: &mut Criterion) {
     c.bench_function("judge/500 rules", |b| b.iter(|| judge_rules(black_box(text.as_bytes())).problems.len()));
 }
 
+/// The cache rules without any of what makes `plan` fast: function and path as automata, tried in order.
+struct Naive(Vec<[Option<GlobMatcher>; 2]>);
+
+impl Naive {
+    fn new(rules: &RuleSet) -> Self {
+        let glob = |pattern: &Pattern| {
+            GlobBuilder::new(pattern.as_str()).literal_separator(true).backslash_escape(true).build().expect("a glob").compile_matcher()
+        };
+        let rule = |matcher: &Matcher| [&matcher.function, &matcher.path].map(|pattern| pattern.as_ref().map(glob));
+        Self(rules.cache.include.iter().map(|entry| rule(&entry.matcher)).collect())
+    }
+
+    fn first(&self, facts: &Facts<'_>) -> Option<usize> {
+        let holds = |glob: &Option<GlobMatcher>, text: &str| glob.as_ref().is_none_or(|glob| glob.is_match(text));
+        self.0.iter().position(|[function, path]| holds(function, facts.function) && holds(path, facts.path.as_str()))
+    }
+}
+
 fn planning(c: &mut Criterion) {
     let (site, secret) = (Site::default(), CallerSecret::new([7; 16]));
     let mut group = c.benchmark_group("plan");
     for rules in [5, 50, 500] {
         let judged = judge_rules(file(rules).as_bytes()).value.expect("good rules");
+        let naive = Naive::new(&judged);
         let last = format!("/functions/v1/f{}-x", rules - 1);
         for (what, target) in [("the last matches", last.as_str()), ("none matches", "/functions/v1/other?lang=en")] {
             let question = Question::new(Method::GET, target, HeaderMap::new(), Bytes::new()).expect("a request");
             let function = question.function(&site);
             group.bench_function(format!("{rules} rules, {what}"), |b| {
                 b.iter(|| plan(&judged, black_box(&question.facts(&site, &function)), &secret));
+            });
+            group.bench_function(format!("{rules} rules, {what}, each glob in order"), |b| {
+                b.iter(|| naive.first(black_box(&question.facts(&site, &function))));
             });
         }
     }

@@ -8,6 +8,7 @@ use crate::config::Sidecar;
 use crate::proxy::Shared;
 use crate::store::purge::{Manner, Purge};
 use crate::store::responses::Large;
+use crate::telemetry::escape::masked;
 
 /// Largest answers that are shown.
 const SHOWN: usize = 20;
@@ -28,7 +29,8 @@ pub(super) fn purge(shared: Arc<Shared>, sidecar: &Sidecar) -> impl Fn(Purge, Ma
     }
 }
 
-/// What `GET /cache` answers. Callers show only as digits that tell them apart until the next restart.
+/// What `GET /cache` answers. Callers show only as digits that tell them apart until the next restart, phone numbers and message ids in
+/// paths not at all.
 pub(super) fn stored(shared: &Shared) -> Value {
     let totals = shared.responses.totals();
     let rule = |(rule, usage): (Arc<str>, crate::store::responses::Usage)| {
@@ -40,7 +42,7 @@ pub(super) fn stored(shared: &Shared) -> Value {
         let key = large.key.parts();
         let caller = large.caller.map(|caller| format!("{caller:06x}"));
         json!({
-            "rule": key.rule, "upstream": key.upstream, "host": key.host, "path": key.path, "caller": caller,
+            "rule": key.rule, "upstream": key.upstream, "host": masked(key.host), "path": masked(key.path), "caller": caller,
             "variants": large.variants, "bytes": large.bytes,
         })
     };

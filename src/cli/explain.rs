@@ -179,8 +179,8 @@ fn words(report: &Value) -> String {
             let _ = write!(out, ", {key} {}", text(&part[*key]));
         }
         out.push('\n');
-        for pair in part["options"].as_array().into_iter().flatten() {
-            let _ = writeln!(out, "  {} {}", text(&pair[0]), text(&pair[1]));
+        for pair in part["settings"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  {:<22} {}", text(&pair[0]), text(&pair[1]));
         }
         for pair in part["key"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  key {:<9} {}", text(&pair[0]), text(&pair[1]));
@@ -254,8 +254,10 @@ mod tests {
         let rules = rules.value.expect("good rules");
         let question = Question::new(Method::GET, "/a?d=1&b", HeaderMap::new(), Bytes::new()).expect("a request");
         let report = explain(&rules, &Site::default(), &question, &CallerSecret::new([1; 16])).report;
-        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  origin_cache_control override\n  ignore_set_cookie x, y\n  key.query b, c\n  key.headers x-a\n  \
-            key rule      a\n  key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  key x-a       none\n  exclude **/x                 does not match: path\n  \
+        let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  match                  function a\n  \
+            ttl                    5m\n  scope                  anonymous\n  statuses               default\n  origin_cache_control   override\n  ignore_set_cookie      x, y\n  key                    query b, c; headers x-a\n  \
+            stale_while_revalidate 0s\n  stale_if_error         0s\n  client_control         ignore\n  key rule      a\n  \
+            key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  key x-a       none\n  exclude **/x                 does not match: path\n  \
             include a                    matches\n  include b                    not reached\n\ndedup: none\n\nslow after 1s\n";
         assert_eq!(words(&serde_json::to_value(report).expect("plain data")), expected);
     }

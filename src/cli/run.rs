@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -17,6 +18,9 @@ use crate::telemetry::log::AccessLog;
 
 /// A bad file at the start (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
+
+/// How long the log may take to write why nothing came of a start.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Where a sidecar file is looked for.
 const PLACES: [&str; 2] = ["config/sidecar.yaml", "/etc/edge-sidecar/sidecar.yaml"];
@@ -127,10 +131,11 @@ fn colour() -> bool {
 
 fn serve(settings: Settings) -> Result<()> {
     let Settings { sidecar, live, rules, file, clock } = settings;
-    events::start(sidecar.log.level, clock.clone())?;
+    let log = AccessLog::start(sidecar.log, Box::new(io::stdout())).context("the log cannot start")?;
+    let written = log.events();
+    events::start(sidecar.log.level, clock.clone(), log.events())?;
     let live = Arc::new(live);
     live.beside(Arc::clone(&file));
-    let log = AccessLog::start(sidecar.log, Box::new(io::stdout())).context("the access log cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %sidecar.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>().join(" "),
@@ -140,7 +145,8 @@ fn serve(settings: Settings) -> Result<()> {
         generation = live.load().generation,
         "starting"
     );
-    let app = App::build(Parts { sidecar, live: Arc::clone(&live), log, stop: Source::Signals, clock: clock.clone() })?;
+    let parts = Parts { sidecar, live: Arc::clone(&live), log, stop: Source::Signals, clock: clock.clone() };
+    let app = App::build(parts).inspect_err(|_| _ = written.flush_within(LAST_LINES))?;
     let _watch = file.watch().context("cannot watch the sidecar file")?;
     let _watcher = match &rules {
         Some(path) => Some(Watcher::start(path, live, clock).with_context(|| format!("cannot watch {}", path.display()))?),

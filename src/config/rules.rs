@@ -32,7 +32,7 @@ pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
     let rules = RuleSet {
         cache: fields.get("cache").map(|n| section(d, n, &grammar::CACHE, cache_rule)).unwrap_or_default(),
         dedup: fields.get("dedup").map(|n| section(d, n, &grammar::DEDUP, dedup_rule)).unwrap_or_default(),
-        slow: fields.get("slow").map(|n| slow(d, n)).unwrap_or_default(),
+        slow: fields.get("slow").map(|n| slow(d, n)).unwrap_or_default().into(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
     };
     // of rules with mistakes in them the tests would say what follows from the mistakes
@@ -76,7 +76,7 @@ fn section<S>(d: &mut Decoder, node: &Node, map: &'static Map, rule: ReadRule<S>
         }
         include.push(Arc::new(rule));
     }
-    Section { exclude, include }
+    Section { exclude: exclude.into(), include: include.into() }
 }
 
 /// Name and matcher of an `include:` entry.

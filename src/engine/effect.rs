@@ -77,15 +77,27 @@ fn compare(request: &Recalled, sites: &[Site], old: &RuleSet, new: &RuleSet) -> 
     let (now, then) = request.with_facts(sites, |facts| (plan(old, facts, &secret), plan(new, facts, &secret)))?;
     let secrets = request.has_credentials();
     let mut found = Vec::new();
-    let mut add = |risky: bool, now: String, then: String| {
+    let mut add = |risky: bool, differs: bool, now: String, then: String| {
+        let then = if now == then && differs { then + ", with other settings" } else { then };
         if now != then {
             found.push((risky, now, then));
         }
     };
     let shared = |plan: &Plan| matches!(&plan.cache, CachePlan::Lookup { rule, .. } if rule.settings.scope == Scope::Public);
-    add(secrets && shared(&then) && !shared(&now), cache(&now.cache, secrets), cache(&then.cache, secrets));
-    add(forwards_more(&now.dedup, &then.dedup), dedup(&now.dedup), dedup(&then.dedup) + otherwise(&now.dedup, &then.dedup));
-    add(false, format!("slow after {}", span(now.slow_after)), format!("slow after {}", span(then.slow_after)));
+    let differs = match (&now.cache, &then.cache) {
+        (CachePlan::Lookup { rule, .. }, CachePlan::Lookup { rule: then, .. }) => rule.settings != then.settings,
+        _ => false,
+    };
+    add(secrets && shared(&then) && !shared(&now), differs, cache(&now.cache, secrets), cache(&then.cache, secrets));
+    let (differs, ids) = match (&now.dedup, &then.dedup) {
+        (DedupPlan::Inspect { rule }, DedupPlan::Inspect { rule: then }) => {
+            (rule.settings != then.settings, rule.settings.id != then.settings.id)
+        }
+        _ => (false, false),
+    };
+    let by = if ids { ", by other ids" } else { "" };
+    add(forwards_more(&now.dedup, &then.dedup), differs, dedup(&now.dedup), dedup(&then.dedup) + by);
+    add(false, false, format!("slow after {}", span(now.slow_after)), format!("slow after {}", span(then.slow_after)));
     Some(found)
 }
 
@@ -119,19 +131,6 @@ fn cache(plan: &CachePlan, secrets: bool) -> String {
     };
     let errors = if settings.statuses == Statuses::Any { ", errors too" } else { "" };
     format!("{whom} under `{}` ({}{errors})", rule.name, explain::lifetime(settings))
-}
-
-/// What differs between two rules beyond what [`dedup`] says of either.
-fn otherwise(now: &DedupPlan, then: &DedupPlan) -> &'static str {
-    let (DedupPlan::Inspect { rule: now }, DedupPlan::Inspect { rule: then }) = (now, then) else { return "" };
-    let (a, b) = (&now.settings, &then.settings);
-    if a.id != b.id {
-        ", by other ids"
-    } else if a.verify != b.verify || a.duplicate_response != b.duplicate_response {
-        ", with other secrets or answers"
-    } else {
-        ""
-    }
 }
 
 fn dedup(plan: &DedupPlan) -> String {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
 use serde::Serialize;
 
 use super::expect::span;
@@ -12,7 +11,7 @@ use super::question::{Question, Site};
 use super::ruleset::{RuleSet, Section};
 use super::trace::{Entry, Observer, Part};
 use crate::cache::request::OnMiss;
-use crate::cache::{self, CallerSecret, OriginCacheControl, Scope, Ttl};
+use crate::cache::{self, CallerSecret, Scope, Ttl};
 use crate::dedup::Delivery;
 use crate::rules::Mismatch;
 
@@ -87,8 +86,8 @@ pub struct Cache {
     pub ttl: Option<String>,
     /// Whose answer may be given to whom.
     pub scope: Option<&'static str>,
-    /// What else the rule says.
-    pub options: Vec<(&'static str, String)>,
+    /// Every setting of the rule, by its key in the rules file, defaults included.
+    pub settings: Vec<(&'static str, String)>,
     /// What the key is made of.
     pub key: Vec<(String, String)>,
     /// Every entry.
@@ -107,6 +106,8 @@ pub struct Dedup {
     pub reason: Option<&'static str>,
     /// How long a repeat is one.
     pub window: Option<String>,
+    /// Every setting of the rule, by its key in the rules file, defaults included; of `verify` the scheme alone.
+    pub settings: Vec<(&'static str, String)>,
     /// 8 hex digits of each event's key.
     pub events: Vec<String>,
     /// Whether the body also holds something without an id.
@@ -180,7 +181,7 @@ fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecre
         reason: None,
         ttl: None,
         scope: None,
-        options: Vec::new(),
+        settings: Vec::new(),
         key: Vec::new(),
         steps: Vec::new(),
     };
@@ -211,28 +212,10 @@ fn cache(plan: &CachePlan, facts: &crate::rules::Facts<'_>, secret: &CallerSecre
         reason,
         ttl: Some(lifetime(settings)),
         scope: Some(settings.scope.as_str()),
-        options: options(settings),
+        settings: [settings::matcher(&rule.matcher)].into_iter().chain(settings::of_cache(settings)).collect(),
         key,
         ..nothing
     }
-}
-
-/// What a rule says beyond lifetime and scope.
-fn options(settings: &cache::Settings) -> Vec<(&'static str, String)> {
-    let mut options = Vec::new();
-    if settings.origin_cache_control != OriginCacheControl::Respect {
-        options.push(("origin_cache_control", settings.origin_cache_control.as_str().to_owned()));
-    }
-    if !settings.ignore_set_cookie.is_empty() {
-        options.push(("ignore_set_cookie", settings.ignore_set_cookie.join(", ")));
-    }
-    if let Some(names) = &settings.key.query {
-        options.push(("key.query", names.join(", ")));
-    }
-    if !settings.key.headers.is_empty() {
-        options.push(("key.headers", settings.key.headers.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ")));
-    }
-    options
 }
 
 fn miss(on_miss: OnMiss) -> Option<&'static str> {
@@ -252,7 +235,16 @@ pub(super) fn lifetime(settings: &cache::Settings) -> String {
 }
 
 fn dedup(plan: &DedupPlan, events: Option<&Identified>) -> Dedup {
-    let nothing = Dedup { verdict: "none", rule: None, reason: None, window: None, events: Vec::new(), idless: false, steps: Vec::new() };
+    let nothing = Dedup {
+        verdict: "none",
+        rule: None,
+        reason: None,
+        window: None,
+        settings: Vec::new(),
+        events: Vec::new(),
+        idless: false,
+        steps: Vec::new(),
+    };
     let (rule, verdict, reason) = match (plan, events) {
         (DedupPlan::None, _) => return nothing,
         (DedupPlan::Skip { rule, reason }, _) | (DedupPlan::Inspect { rule }, Some(Identified::Skip(reason))) => {
@@ -269,11 +261,13 @@ fn dedup(plan: &DedupPlan, events: Option<&Identified>) -> Dedup {
         rule: Some(rule.name.to_string()),
         reason,
         window: Some(span(rule.settings.window)),
+        settings: [settings::matcher(&rule.matcher)].into_iter().chain(settings::of_dedup(&rule.settings)).collect(),
         events: digits,
         idless,
         ..nothing
     }
 }
 
+mod settings;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ pub mod effect;
 pub mod expect;
 pub mod explain;
 pub mod identify;
+pub mod list;
 pub mod plan;
 pub mod question;
 pub mod recent;

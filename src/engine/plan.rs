@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::list::{List, Matched};
 use super::ruleset::{Rule, RuleSet, Section};
 use super::trace::{Entry, Observer, Part};
 use crate::cache::{self, CacheKey, CallerSecret, request};
 use crate::dedup::{self, SkipReason};
-use crate::rules::{Facts, Matcher};
+use crate::rules::Facts;
 
 /// What is to be done with one request. Owns its rules, so that a request ends on the rules it began with.
 #[derive(Clone, Debug)]
@@ -74,21 +75,29 @@ pub fn plan(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret) -> Plan {
 pub fn plan_seen(rules: &RuleSet, facts: &Facts<'_>, secret: &CallerSecret, seen: &mut impl Observer) -> Plan {
     let cache = cache_plan(rules, facts, secret, seen);
     let dedup = dedup_plan(rules, facts, seen);
-    let slow = rules.slow.iter().enumerate().find(|(at, s)| matches(seen, Part::Slow, Entry::Include(*at), &s.matcher, facts));
-    Plan { cache, dedup, slow_after: slow.map_or(RuleSet::SLOW_AFTER, |(_, s)| s.after) }
+    let slow = first(seen, (Part::Slow, Entry::Include), &rules.slow, facts);
+    Plan { cache, dedup, slow_after: slow.map_or(RuleSet::SLOW_AFTER, |slow| slow.after) }
 }
 
-fn matches(seen: &mut impl Observer, part: Part, entry: Entry, matcher: &Matcher, facts: &Facts<'_>) -> bool {
-    let found = matcher.check(facts);
-    seen.looked(part, entry, found);
-    found.is_ok()
+/// The first entry that matches. An observer is told of it and of those above, each of which did not.
+fn first<'l, T: Matched>(
+    seen: &mut impl Observer,
+    (part, entry): (Part, fn(usize) -> Entry),
+    list: &'l List<T>,
+    facts: &Facts<'_>,
+) -> Option<&'l T> {
+    let found = list.first(facts);
+    if seen.wants() {
+        let looked = found.map_or(list.len(), |at| at + 1);
+        list[..looked].iter().enumerate().for_each(|(at, item)| seen.looked(part, entry(at), item.matcher().check(facts)));
+    }
+    found.map(|at| &list[at])
 }
 
 /// The rule that decides. Exclusions win, and are looked at only where there is a rule to win against: most requests match none.
 fn decide<'r, S>(part: Part, section: &'r Section<S>, facts: &Facts<'_>, seen: &mut impl Observer) -> Option<&'r Arc<Rule<S>>> {
-    let mut include = section.include.iter().enumerate();
-    let (_, rule) = include.find(|(at, r)| matches(seen, part, Entry::Include(*at), &r.matcher, facts))?;
-    let excluded = section.exclude.iter().enumerate().any(|(at, e)| matches(seen, part, Entry::Exclude(at), &e.matcher, facts));
+    let rule = first(seen, (part, Entry::Include), &section.include, facts)?;
+    let excluded = first(seen, (part, Entry::Exclude), &section.exclude, facts).is_some();
     (!excluded).then_some(rule)
 }
 

@@ -1,7 +1,7 @@
 //! The facts of the last requests, to say what an edit of the rules would have meant for them.
 //!
 //! What is kept is what a plan is made of, and no more than the access log shows of a request: method, host and path as they are; of header fields
-//! and of the query only hashes of their names. Values are kept of the four fields that every plan reads, and of what the rules in force compare
+//! and of the query only hashes of their names. Values are kept of the five fields that every plan reads, and of what the rules in force compare
 //! with a glob; of a credential never. A slot has a fixed size, so that all of them together have one, and nothing is allocated for a request.
 
 mod record;

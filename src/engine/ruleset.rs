@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::list::List;
 use crate::rules::Matcher;
 use crate::{cache, dedup, upstream};
 
@@ -14,7 +15,7 @@ pub struct RuleSet {
     /// What is deduplicated.
     pub dedup: Section<dedup::Settings>,
     /// When a request is slow; first match wins, [`RuleSet::SLOW_AFTER`] without one.
-    pub slow: Vec<SlowRule>,
+    pub slow: List<SlowRule>,
     /// When the sidecar calls itself degraded or unhealthy.
     pub health: upstream::health::Settings,
 }
@@ -40,9 +41,9 @@ impl RuleSet {
 #[derive(Clone, Debug)]
 pub struct Section<S> {
     /// Requests this section never touches.
-    pub exclude: Vec<Exclusion>,
+    pub exclude: List<Exclusion>,
     /// Rules, top to bottom.
-    pub include: Vec<Arc<Rule<S>>>,
+    pub include: List<Arc<Rule<S>>>,
 }
 
 impl<S> Section<S> {
@@ -54,7 +55,7 @@ impl<S> Section<S> {
 
 impl<S> Default for Section<S> {
     fn default() -> Self {
-        Self { exclude: Vec::new(), include: Vec::new() }
+        Self { exclude: List::default(), include: List::default() }
     }
 }
 

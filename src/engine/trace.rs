@@ -25,10 +25,19 @@ pub enum Entry {
 
 /// Sees each entry that is looked at, in order. What is not told was not reached.
 pub trait Observer {
+    /// Whether it is worth the time to look at entries only to tell of them.
+    fn wants(&self) -> bool {
+        true
+    }
+
     /// An entry matched, or the part of its `match:` that did not hold.
     fn looked(&mut self, part: Part, entry: Entry, found: Result<(), Mismatch>);
 }
 
 impl Observer for () {
+    fn wants(&self) -> bool {
+        false
+    }
+
     fn looked(&mut self, _: Part, _: Entry, _: Result<(), Mismatch>) {}
 }

@@ -113,7 +113,7 @@ impl Contact {
     }
 }
 
-/// Drops what is of no use any more, a little at a time.
+/// Drops what is of no use any more, a little at a time, and looks at the health of the functions.
 pub struct Sweeper {
     /// The stores.
     pub shared: Arc<Shared>,
@@ -128,6 +128,7 @@ impl BackgroundService for Sweeper {
             let mut tick = interval(SWEEP_EVERY);
             loop {
                 tick.tick().await;
+                self.shared.metrics.tell_health();
                 self.shared.functions.sweep();
                 let snapshot = self.shared.live.load_full();
                 let now = self.shared.clock.now();

@@ -9,8 +9,34 @@ use super::Facts;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
-    glob: GlobMatcher,
+    form: Form,
+    /// How much of the text stands before its first special character.
+    beginning: usize,
 }
+
+/// Most globs say no more than one of these, which costs a comparison instead of an automaton.
+#[derive(Clone, Debug)]
+enum Form {
+    /// `a/b`
+    Exact,
+    /// `a*`
+    Start,
+    /// `a/**`
+    Under,
+    /// `**/a`
+    End,
+    /// `**`, and `**/`
+    All,
+    /// Anything else. What stands before the first special character and behind the last one is compared first.
+    Glob {
+        /// Where the text behind the last special character begins.
+        ending: usize,
+        glob: Box<GlobMatcher>,
+    },
+}
+
+/// Characters that mean something else in a glob.
+const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '\\', ','];
 
 impl Pattern {
     /// Compiles a glob.
@@ -19,7 +45,25 @@ impl Pattern {
     /// What is wrong with it, as one sentence part.
     pub fn new(text: &str) -> Result<Self, String> {
         let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().map_err(|e| e.kind().to_string())?;
-        Ok(Self { text: text.to_owned(), glob: glob.compile_matcher() })
+        let beginning = text.find(SPECIAL).unwrap_or(text.len());
+        let literal = |part: Option<&str>| part.is_some_and(|part| !part.contains(SPECIAL));
+        let form = if beginning == text.len() {
+            Form::Exact
+        } else if matches!(text, "**" | "**/") {
+            Form::All
+        } else if literal(text.strip_suffix('*')) {
+            Form::Start
+        } else if literal(text.strip_suffix("/**")) {
+            Form::Under
+        } else if literal(text.strip_prefix("**/")) {
+            Form::End
+        } else {
+            let last = text.rfind(SPECIAL).map_or(0, |at| at + 1);
+            // the slash behind `**` belongs to it
+            let ending = if text[last..].starts_with('/') { last + 1 } else { last };
+            Form::Glob { ending, glob: Box::new(glob.compile_matcher()) }
+        };
+        Ok(Self { text: text.to_owned(), form, beginning })
     }
 
     /// The glob as written.
@@ -28,10 +72,24 @@ impl Pattern {
         &self.text
     }
 
+    /// What every text begins with that matches.
+    #[must_use]
+    pub fn beginning(&self) -> &str {
+        &self.text[..self.beginning]
+    }
+
     /// Whether the whole text matches.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.glob.is_match(text)
+        let rest = text.strip_prefix(self.beginning());
+        match &self.form {
+            Form::Exact => rest == Some(""),
+            Form::Start => rest.is_some_and(|rest| !rest.contains('/')),
+            Form::Under => rest.is_some(),
+            Form::End => text.strip_suffix(&self.text[3..]).is_some_and(|rest| rest.is_empty() || rest.ends_with('/')),
+            Form::All => true,
+            Form::Glob { ending, glob } => rest.is_some() && text.ends_with(&self.text[*ending..]) && glob.is_match(text),
+        }
     }
 
     /// Whether it is plain text, which matches itself alone.
@@ -46,16 +104,18 @@ impl Pattern {
         if self.text == other.text || self.text == "**" || (segment && self.text == "*") {
             return true;
         }
+        // a glob begins with plain text, and so does all that it matches
+        let plain = |text: &str| text.find(META).unwrap_or(text.len());
+        let (mine, theirs) = (plain(&self.text), plain(&other.text));
+        if !other.text.starts_with(&self.text[..mine]) {
+            return false;
+        }
         if other.is_literal() {
             return self.is_match(&other.text);
         }
-        // what both begin with, plain text, and then anything
-        let any = |text: &str| if segment { text == "*" } else { text == "**" };
-        let beginning = |text: &str| text.find(META).unwrap_or(text.len());
-        let (mine, theirs) = (beginning(&self.text), beginning(&other.text));
-        let whole = segment || self.text[..mine].ends_with('/');
-        let long = if segment { theirs >= mine } else { theirs > mine };
-        whole && any(&self.text[mine..]) && long && other.text.starts_with(&self.text[..mine])
+        // the same plain text, and then anything
+        let rest = &self.text[mine..];
+        if segment { rest == "*" && theirs >= mine } else { rest == "**" && theirs > mine && self.text[..mine].ends_with('/') }
     }
 }
 
@@ -163,13 +223,14 @@ impl Matcher {
     /// The part that did not hold.
     pub fn check(&self, facts: &Facts<'_>) -> Result<(), Mismatch> {
         let glob = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|p| p.is_match(text));
-        let parts = [
-            (Mismatch::Method, self.methods.is_empty() || self.methods.contains(facts.method)),
-            (Mismatch::Function, glob(&self.function, facts.function)),
-            (Mismatch::Listener, glob(&self.listener, facts.listener)),
-        ];
-        if let Some((part, _)) = parts.iter().find(|(_, holds)| !holds) {
-            return Err(*part);
+        if !self.methods.is_empty() && !self.methods.contains(facts.method) {
+            return Err(Mismatch::Method);
+        }
+        if !glob(&self.function, facts.function) {
+            return Err(Mismatch::Function);
+        }
+        if !glob(&self.listener, facts.listener) {
+            return Err(Mismatch::Listener);
         }
         if !glob(&self.path, facts.path.as_str()) {
             return Err(Mismatch::Path);
@@ -270,5 +331,20 @@ mod tests {
         assert!(p.is_match("/a/b") && !p.is_match("/a/b/c"));
         let p = Pattern::new("**/login").expect("valid");
         assert!(p.is_match("/login") && p.is_match("/x/y/login") && !p.is_match("/loginx"));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1_000))]
+
+        /// Each form matches what the automaton of its glob does.
+        #[test]
+        fn a_form_is_its_glob(glob in "(\\*\\*/|/|a){0,2}[ab/*]{0,3}(\\{a,b\\}|\\[ab\\]|\\?|\\\\a)?[ab/]{0,2}(\\*|/\\*\\*|\\*\\*)?", texts in proptest::collection::vec("[ab/]{0,7}", 40)) {
+            let pattern = Pattern::new(&glob).expect("a valid glob");
+            let whole = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build().expect("valid").compile_matcher();
+            for text in texts {
+                proptest::prop_assert_eq!(pattern.is_match(&text), whole.is_match(&text), "{} {} {:?}", &glob, &text, &pattern.form);
+                proptest::prop_assert!(!pattern.is_match(&text) || text.starts_with(pattern.beginning()));
+            }
+        }
     }
 }

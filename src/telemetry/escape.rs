@@ -17,6 +17,18 @@ pub fn push_masked(out: &mut Vec<u8>, mut rest: &str) {
     out.push(b'"');
 }
 
+/// A text without what may be a phone number or a message id, as [`push_masked`] has it.
+#[must_use]
+pub fn masked(mut rest: &str) -> String {
+    let mut out = String::with_capacity(rest.len());
+    while let Some((start, end)) = secret(rest) {
+        out.push_str(&rest[..start]);
+        out.push_str("***");
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
 /// Where the first phone number or message id in a text is.
 #[must_use]
 pub fn secret(text: &str) -> Option<(usize, usize)> {
@@ -91,6 +103,7 @@ mod tests {
             let request = Finished { path, function: path, request_id: path.split('?').next().unwrap_or_default(), ..finished() };
             let got = line(&request);
             assert_eq!(got["path"], want, "{path}");
+            assert_eq!(super::masked(got["path"].as_str().unwrap_or_default()), want, "{path}");
             assert!(got["function"].as_str().is_some_and(|f| f.len() <= 130));
         }
     }

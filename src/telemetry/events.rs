@@ -1,7 +1,6 @@
-//! Events of the process (start, reload, drain) as JSON lines in the form of the access log: `ts level event message ...`.
+//! Events of the process (start, reload, drain, health) as JSON lines in the form of the access log: `ts level event message ...`.
 
 use std::fmt::{self, Write as _};
-use std::io;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -14,16 +13,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log;
 use super::report::date;
 use crate::clock::Clock;
 use crate::config::sidecar::Level;
 
-/// Sends the process's events to standard output, from now on. Pingora speaks `log`; its reports of failed requests are left out,
+/// Sends the process's events to the log, from now on. Pingora speaks `log`; its reports of failed requests are left out,
 /// as each request has its own line.
 ///
 /// # Errors
 /// It was called before in this process.
-pub fn start(level: Level, clock: Clock) -> Result<()> {
+pub fn start(level: Level, clock: Clock, log: log::Events) -> Result<()> {
     let own = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -32,7 +32,7 @@ pub fn start(level: Level, clock: Clock) -> Result<()> {
     };
     let filter =
         Targets::new().with_default(LevelFilter::ERROR).with_target("edge_sidecar", own).with_target("pingora_proxy", LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stdout).event_format(Lines(clock));
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || log.clone()).event_format(Lines(clock));
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot start")
 }
 
@@ -82,6 +82,10 @@ impl Visit for Fields {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
         self.add(field, value);
     }
 

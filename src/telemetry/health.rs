@@ -20,6 +20,8 @@ pub struct Window {
     slots: VecDeque<Sums>,
     all: Sums,
     states: [(Status, Instant); 3],
+    /// What the log was told last.
+    told: [Status; 3],
 }
 
 /// A verdict.
@@ -31,13 +33,31 @@ pub struct Health {
     pub indicators: [(Indicator, SystemTime); 3],
 }
 
+/// An indicator whose status is another than it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// What it was.
+    pub before: Status,
+    /// What it is.
+    pub indicator: Indicator,
+}
+
 impl Window {
     /// An empty window.
     #[must_use]
     pub fn new(settings: Settings, now: Instant) -> Self {
         let slot = (settings.window / SLOTS).max(Duration::from_secs(1));
         let slots = VecDeque::from([Sums::default()]);
-        Self { settings, slot, started: now, tick: 0, slots, all: Sums::default(), states: [(Status::Healthy, now); 3] }
+        Self {
+            settings,
+            slot,
+            started: now,
+            tick: 0,
+            slots,
+            all: Sums::default(),
+            states: [(Status::Healthy, now); 3],
+            told: [Status::Healthy; 3],
+        }
     }
 
     /// Judges by these settings from now on. A window of another length starts empty.
@@ -46,7 +66,7 @@ impl Window {
         if settings.window == self.settings.window {
             self.settings = settings;
         } else {
-            *self = Self { states: self.states, ..Self::new(settings, now) };
+            *self = Self { states: self.states, told: self.told, ..Self::new(settings, now) };
         }
     }
 
@@ -77,6 +97,15 @@ impl Window {
         let (status, indicators) = self.note(now);
         let since = |i: usize| wall.checked_sub(now.saturating_duration_since(self.states[i].1)).unwrap_or(wall);
         Health { status, indicators: [0, 1, 2].map(|i| (indicators[i], since(i))) }
+    }
+
+    /// The verdict now, and which indicators have another status than when this was asked last.
+    pub fn changes(&mut self, now: Instant, wall: SystemTime) -> (Status, Vec<Change>) {
+        let health = self.judge(now, wall);
+        let changes = health.indicators.iter().zip(&mut self.told).filter(|((now, _), told)| now.status != **told);
+        let changes =
+            changes.map(|((indicator, _), told)| Change { before: std::mem::replace(told, indicator.status), indicator: *indicator });
+        (health.status, changes.collect())
     }
 
     /// Judges, and keeps the moment of every change.
@@ -171,6 +200,21 @@ mod tests {
             window.record(clock.now(), &Finished { status: 400, outcome: Outcome::Refused, ..finished() });
         }
         assert!((window.judge(clock.now(), clock.wall()).indicators[0].0.value - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let clock = Clock::manual();
+        let mut window = Window::new(Settings::default(), clock.now());
+        assert_eq!(window.changes(clock.now(), clock.wall()), (Status::Healthy, Vec::new()));
+        send(&mut window, &clock, 500, 20);
+        let (status, changes) = window.changes(clock.now(), clock.wall());
+        assert_eq!((status, changes.len(), changes[0].before), (Status::Unhealthy, 1, Status::Healthy));
+        assert_eq!((changes[0].indicator.name, changes[0].indicator.status), ("error_rate", Status::Unhealthy));
+        assert_eq!(window.changes(clock.now(), clock.wall()), (Status::Unhealthy, Vec::new()));
+        clock.advance(Duration::from_mins(2)); // nobody asks, nothing comes: it is told all the same
+        let (status, changes) = window.changes(clock.now(), clock.wall());
+        assert_eq!((status, changes.len(), changes[0].before), (Status::Healthy, 1, Status::Unhealthy));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The access log: lines gather in one buffer, and one thread of its own writes them out in blocks.
+//! The log: lines of requests and events of the process gather in one buffer, and one thread of its own writes them out in blocks.
 //!
-//! A request never waits for the reader of the log: past a bound its line is dropped and counted.
+//! Nobody waits for the reader of the log, neither a request nor a reload or the drain: past a bound, lines are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +16,8 @@ use crate::config::sidecar::{Level, Log};
 const BLOCK: usize = 64 * 1024;
 /// Most bytes that wait for the writer.
 const MOST: usize = 1024 * 1024;
+/// Events of the process have this much more: lines of requests must not keep out the word that a reload was refused.
+const RESERVE: usize = 64 * 1024;
 /// Longest time a line waits for others.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -85,6 +87,12 @@ impl AccessLog {
         }
     }
 
+    /// Where the process's events go, to be written with the lines of requests.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events(Arc::clone(&self.shared))
+    }
+
     /// Lines that nobody will read.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -94,13 +102,7 @@ impl AccessLog {
     /// Waits until every line taken so far is written; `false` if that took longer than `within`.
     #[must_use]
     pub fn flush(&self, within: Duration) -> bool {
-        let mut state = lock(&self.shared.state);
-        let target = state.accepted;
-        state.hurry = true;
-        self.shared.wake.notify_one();
-        let waited = self.shared.written.wait_timeout_while(state, within, |s| s.done < target);
-        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.done >= target
+        self.shared.flush(within)
     }
 
     /// Writes what is left and ends the thread; later lines are dropped and counted. `false` as for [`AccessLog::flush`].
@@ -118,6 +120,36 @@ impl Drop for AccessLog {
     }
 }
 
+/// Takes events of the process, a whole line at a time.
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Shared>);
+
+impl Events {
+    /// As [`AccessLog::flush`].
+    #[must_use]
+    pub fn flush_within(&self, within: Duration) -> bool {
+        self.0.flush(within)
+    }
+}
+
+impl Write for Events {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut state = lock(&self.0.state);
+        if state.closed || state.pending.len() + line.len() > MOST + RESERVE {
+            self.0.dropped.fetch_add(1, Relaxed);
+        } else {
+            state.pending.extend_from_slice(line);
+            state.accepted += 1;
+            self.0.wake.notify_one();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl State {
     /// Whether this hit is in the sample; evenly spread, without chance.
     fn is_due(&mut self, ppm: u32) -> bool {
@@ -129,6 +161,15 @@ impl State {
 }
 
 impl Shared {
+    fn flush(&self, within: Duration) -> bool {
+        let mut state = lock(&self.state);
+        let target = state.accepted;
+        state.hurry = true;
+        self.wake.notify_one();
+        let waited = self.written.wait_timeout_while(state, within, |s| s.done < target);
+        waited.unwrap_or_else(PoisonError::into_inner).0.done >= target
+    }
+
     /// The writer. Two buffers take turns, so that in steady state nothing is allocated.
     fn run(&self, mut writer: Box<dyn Write + Send>) {
         let mut block = Vec::new();
@@ -167,109 +208,4 @@ const fn rank(level: Level) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::super::record::tests_support::finished;
-    use super::*;
-    use crate::clock::Clock;
-
-    /// Longer than any machine needs.
-    const LONG: Duration = Duration::from_secs(30);
-    const ALL: Log = Log { level: Level::Info, hits_ppm: 1_000_000 };
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            lock(&self.0).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// The lines that these requests leave.
-    fn lines(settings: Log, requests: &[Finished<'_>]) -> Vec<String> {
-        let sink = Sink::default();
-        let log = AccessLog::start(settings, Box::new(sink.clone())).expect("a thread");
-        for request in requests {
-            log.write(SystemTime::UNIX_EPOCH, request);
-        }
-        assert!(log.close(LONG));
-        let text = String::from_utf8(lock(&sink.0).clone()).expect("ASCII");
-        text.lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn levels_and_the_share_of_hits_decide() {
-        let hit = Finished { outcome: Outcome::Hit, ..finished() };
-        let slow_hit = Finished { slow_after: Duration::ZERO, ..hit };
-        let failed = Finished { status: 502, outcome: Outcome::Failed, ..finished() };
-        let count = |level, hits_ppm, requests: &[Finished<'_>]| lines(Log { level, hits_ppm }, requests).len();
-        assert_eq!(count(Level::Info, 250_000, &vec![hit; 1000]), 250);
-        assert_eq!(count(Level::Info, 0, &[hit, slow_hit, failed]), 2);
-        assert_eq!(count(Level::Info, 1_000_000, &[hit, slow_hit, failed, finished()]), 5);
-        assert_eq!(count(Level::Warn, 1_000_000, &[hit, slow_hit, failed, finished()]), 2);
-        assert_eq!(count(Level::Error, 1_000_000, &[hit, slow_hit, failed, finished()]), 1);
-    }
-
-    /// A reader that tells when it is asked to take something, and takes nothing until it is told to.
-    struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>, Sink);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.send(());
-            let _ = self.1.recv();
-            self.2.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_stuck_reader_costs_lines_and_never_memory_or_time() {
-        let ((entered, asked), (release, stuck)) = (mpsc::channel(), mpsc::channel());
-        let sink = Sink::default();
-        let log = AccessLog::start(ALL, Box::new(Stuck(entered, stuck, sink.clone()))).expect("a thread");
-        let wall = Clock::manual().wall();
-        log.write(wall, &finished());
-        asked.recv_timeout(LONG).expect("it is asked"); // what comes now stays with us
-        (1..20_000).for_each(|_| log.write(wall, &finished()));
-        assert!(!log.flush(Duration::from_millis(1)));
-        let held = lock(&log.shared.state).pending.len();
-        assert!((MOST - 1024..MOST + 1024).contains(&held), "{held}");
-        let dropped = log.dropped();
-        drop(release);
-        assert!(log.close(LONG));
-        let written = lock(&sink.0).split(|b| *b == b'\n').count() as u64 - 1;
-        assert_eq!(written + dropped, 20_000);
-        log.write(wall, &finished());
-        assert_eq!(log.dropped(), dropped + 1, "after the end, lines are counted as lost");
-    }
-
-    #[test]
-    fn a_line_is_written_though_nobody_flushes_and_a_broken_pipe_is_counted() {
-        struct Told(mpsc::Sender<usize>);
-        impl Write for Told {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.send(bytes.len()).map_err(io::Error::other)?;
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (sender, told) = mpsc::channel();
-        let log = AccessLog::start(ALL, Box::new(Told(sender))).expect("a thread");
-        log.write(Clock::manual().wall(), &finished());
-        assert!(told.recv_timeout(LONG).is_ok_and(|n| n > 100));
-        assert!(log.flush(LONG));
-        assert_eq!(log.dropped(), 1);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ pub mod phases;
 pub mod process;
 pub mod prometheus_text;
 pub mod readings;
+mod recent;
 pub mod record;
 pub mod report;
 pub mod rules;
@@ -28,7 +29,7 @@ pub mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::prometheus::{IntGauge, Registry};
 
@@ -42,12 +43,11 @@ pub use self::record::{
 
 use self::families::Families;
 use self::functions::Functions;
-use self::health::Window;
-use self::history::{History, Ring};
-use self::latency::Windows;
+use self::history::History;
 use self::process::Process;
 use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
+use self::recent::Recent;
 use self::rules::Rules;
 use crate::clock::Clock;
 use crate::engine::RuleSet;
@@ -76,16 +76,6 @@ pub struct Metrics {
     start: Instant,
 }
 
-/// What fades with time; one lock for all of it.
-struct Recent {
-    /// Latency of the calls of functions.
-    calls: Windows,
-    /// What the sidecar added.
-    overhead: Windows,
-    health: Window,
-    history: Ring,
-}
-
 impl Metrics {
     /// Nothing counted yet. `readings` is asked at each scrape; without a `log` no access lines are written.
     #[must_use]
@@ -104,12 +94,7 @@ impl Metrics {
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
-            recent: Mutex::new(Recent {
-                calls: Windows::new(start),
-                overhead: Windows::new(start),
-                health: Window::new(RuleSet::default().health, start),
-                history: Ring::new(start),
-            }),
+            recent: Mutex::new(Recent::new(start)),
             registry,
             families,
             log,
@@ -195,6 +180,11 @@ impl Metrics {
         lock(&self.recent).health.judge(self.clock.now(), self.clock.wall())
     }
 
+    /// Writes a log line for each indicator of the functions' health that is not what it was. To be called every second or so.
+    pub fn tell_health(&self) {
+        lock(&self.recent).tell_health(self.clock.now(), self.clock.wall());
+    }
+
     /// The last quarter of an hour.
     #[must_use]
     pub fn history(&self) -> History {
@@ -242,19 +232,6 @@ impl Metrics {
             now,
             wall,
         })
-    }
-}
-
-impl Recent {
-    fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
-        if let Some(call) = done.upstream {
-            self.calls.record(now, call.total);
-        }
-        if let Some(overhead) = overhead {
-            self.overhead.record(now, overhead);
-        }
-        self.health.record(now, done);
-        self.history.record(now, done);
     }
 }
 

@@ -31,10 +31,11 @@ fn rule<S>(name: &str, function: &str, settings: S) -> Arc<Rule<S>> {
 fn rules() -> RuleSet {
     let settings = cache::Settings::new(cache::Ttl::Usual(Duration::from_mins(1)), cache::Scope::Public);
     let mut rules = RuleSet::default();
-    rules.cache.include = ["profile", "state", "config", "health"].map(|name| rule(name, &format!("{name}*"), settings.clone())).to_vec();
-    rules.dedup.include = vec![rule("whatsapp", "wa-webhook-core", dedup::Settings::default())];
+    rules.cache.include =
+        ["profile", "state", "config", "health"].map(|name| rule(name, &format!("{name}*"), settings.clone())).to_vec().into();
+    rules.dedup.include = vec![rule("whatsapp", "wa-webhook-core", dedup::Settings::default())].into();
     let ocr = Matcher { function: Some(Pattern::new("ocr-documents").expect("a glob")), ..Matcher::default() };
-    rules.slow = vec![SlowRule { matcher: ocr, after: Duration::from_secs(10) }];
+    rules.slow = vec![SlowRule { matcher: ocr, after: Duration::from_secs(10) }].into();
     rules
 }
 

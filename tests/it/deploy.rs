@@ -5,6 +5,7 @@
 mod findings;
 mod manifests;
 mod mutants;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,13 +14,12 @@ use std::process::Command;
 use edge_sidecar::config::{Host, Overrides, judge_sidecar};
 use serde_json::Value;
 
-use crate::support::command::{Process, output};
-use crate::support::origin::{Origin, Reply};
-use manifests::{CONTAINERS, containers, faults, of_kind, render, source, strings, tool, validate};
+use crate::support::command::output;
+use manifests::{CONTAINERS, containers, faults, of_kind, render, source, tool, validate};
 
 /// Each overlay with the oldest version of Kubernetes that it is for.
 const OVERLAYS: [(&str, &str); 4] =
-    [("base", "1.30"), ("overlays/plain-container", "1.26"), ("overlays/hosted", "1.26"), ("overlays/job", "1.29")];
+    [("base", "1.30"), ("overlays/plain-container", "1.27"), ("overlays/hosted", "1.27"), ("overlays/job", "1.29")];
 const NEWEST: &str = "1.37";
 
 #[test]
@@ -36,9 +36,13 @@ fn all_of_it_is_valid_from_the_oldest_version_it_is_for_to_the_newest() {
 
 #[test]
 fn a_misspelt_key_or_word_is_seen() {
-    for overlay in ["base", "overlays/job"] {
+    let mut known: Vec<Value> = Vec::new();
+    for (overlay, _) in OVERLAYS {
         let objects = render(overlay);
-        let mutants = mutants::of(&objects);
+        let mut mutants = mutants::of(&objects);
+        // what is the same in an earlier one has been tried there
+        mutants.retain(|m| !known.contains(&objects[m.at]));
+        known.extend(objects.iter().cloned());
         let changed: Vec<Value> = mutants.iter().map(|m| m.object.clone()).collect();
         let seen = validate(&changed, NEWEST);
         let unseen = mutants.iter().enumerate().filter(|(number, m)| {
@@ -48,7 +52,7 @@ fn a_misspelt_key_or_word_is_seen() {
         });
         let unseen: Vec<_> = unseen.map(|(_, m)| m.what.as_str()).collect();
         assert_eq!(unseen, Vec::<&str>::new(), "{overlay}: of {} misspellings", mutants.len());
-        assert!(mutants.len() > 100, "{overlay}: only {} misspellings were tried", mutants.len());
+        assert!(mutants.len() > 60, "{overlay}: only {} misspellings were tried", mutants.len());
     }
 }
 
@@ -142,9 +146,6 @@ fn the_admin_door_is_in_no_service() {
 
 #[test]
 fn the_files_in_the_config_maps_are_good_and_the_grace_period_has_room_for_their_drain() {
-    let rules = |folder: &Path| std::fs::read_to_string(folder.join("rules.yaml")).expect("rules");
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    assert_eq!(rules(&source("base")), rules(&shipped), "deploy/kubernetes/base/rules.yaml is a copy of config/rules.yaml");
     for (overlay, _) in OVERLAYS {
         let (objects, folder) = (render(overlay), tempfile::tempdir().expect("a folder"));
         let pod = &objects[manifests::workload(&objects)]["spec"]["template"]["spec"];
@@ -170,37 +171,4 @@ fn the_files_in_the_config_maps_are_good_and_the_grace_period_has_room_for_their
             }
         }
     }
-}
-
-#[tokio::test]
-async fn alerts_and_panels_ask_for_metrics_that_there_are() {
-    let origin = Origin::start(|_| Reply::ok("")).await;
-    let process = Process::start(&origin.url(), &["--preset", "whatsapp"]).await;
-    let scrape = crate::support::client::get("/metrics?format=prometheus").header("connection", "close");
-    let scrape = crate::support::client::send(process.admin, &scrape).await.text();
-    let there: BTreeSet<&str> = scrape.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let objects = render("base");
-    let mut asked = Vec::new();
-    for rule in of_kind(&objects, "PrometheusRule") {
-        strings(rule, "expr", &mut asked);
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), rule["spec"].to_string()).expect("writable");
-        let ended =
-            Command::new("promtool").args(["check", "rules"]).arg(file.path()).output().expect("promtool runs: scripts/setup.sh test");
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    }
-    let dashboard = std::fs::read(source("base/dashboard.json")).expect("a dashboard");
-    strings(&serde_json::from_slice(&dashboard).expect("JSON"), "expr", &mut asked);
-    let panels: Vec<_> =
-        asked.iter().map(|e| e.replace("$__rate_interval", "5m")).map(|expr| serde_json::json!({"record": "a:b", "expr": expr})).collect();
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), serde_json::json!({"groups": [{"name": "panels", "rules": panels}]}).to_string()).expect("writable");
-    let ended = Command::new("promtool").args(["check", "rules", "--lint=none"]).arg(file.path()).output().expect("promtool runs");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    for expr in &asked {
-        for name in expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("edge_sidecar_")) {
-            assert!(there.contains(name.strip_suffix("_bucket").unwrap_or(name)), "no {name}, asked for by {expr}");
-        }
-    }
-    assert!(asked.len() > 10);
 }

@@ -15,13 +15,18 @@ const LARGE: usize = 3_000_000;
 
 /// The most memory that the process ever had, in bytes.
 pub fn peak(process: &Process) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{}/status", process.child.id())).expect("it runs");
+    peak_of(process.child.id())
+}
+
+/// The same of any process.
+pub fn peak_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("the kernel tells");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
 /// A webhook of 3 MB with one message; any two differ in every block of 8 bytes.
-fn webhook(n: usize) -> Vec<u8> {
+pub fn webhook(n: usize) -> Vec<u8> {
     let text = format!("{n:07} ").repeat(LARGE / 8);
     let message = format!(r#"{{"id":"m{n:02}","type":"text","text":{{"body":"{text}"}}}}"#);
     let value = format!(r#"{{"metadata":{{"phone_number_id":"7"}},"messages":[{message}]}}"#);

@@ -1,6 +1,7 @@
 //! Tests of the whole room: shipped files, broken files with what is said about them, arbitrary text, a watched file.
 
 mod decoding;
+mod explained;
 mod golden;
 mod manual;
 mod prefixes;
@@ -14,6 +15,7 @@ mod sidecars;
 mod structure;
 mod values;
 mod watching;
+mod words;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

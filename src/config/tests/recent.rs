@@ -201,6 +201,8 @@ fn each_way_to_forward_more_is_a_risk_and_what_was_not_kept_is_counted() {
         assert!(risks.len() == 1 && risks[0].contains(word), "{word}: {risks:?}");
     }
     assert!(risks(&NOW.replace("24h", "25h")).is_empty());
+    let answer = effect(NOW, &NOW.replace("window", "duplicate_response: { status: 204, body: \"\" }, window"), &post);
+    assert!(answer.risks.is_empty() && answer.how.len() == 1 && answer.how[0].ends_with(", with other settings then"), "{answer:?}");
     let unknown = effect(NOW, &NOW.replace("\"wa*\"", "\"wa*\", header: { x-tenant: \"b*\" }"), &post);
     assert_eq!((unknown.requests, unknown.otherwise, unknown.unknown), (1, 0, 1));
 }

@@ -16,7 +16,7 @@ use super::super::{FileKind, builtin, presets, spanned};
 use super::samples::{flow, judged, keys, places, sample, with, with_key, without};
 use super::{ASKED, host};
 
-const KINDS: [FileKind; 2] = [FileKind::Rules, FileKind::Sidecar];
+pub const KINDS: [FileKind; 2] = [FileKind::Rules, FileKind::Sidecar];
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -114,47 +114,15 @@ fn defaults_are_as_written() {
     }
 }
 
-#[test]
-fn words_are_those_of_the_decoder() {
-    let mut seen = 0;
-    for kind in KINDS {
-        let document = sample(kind);
-        for (place, key) in keys(kind) {
-            let Some(words) = words(&key.value) else { continue };
-            for word in &words {
-                let problems = judged(kind, &with(&document, &place, &json!(word))).1;
-                assert!(problems.iter().all(|p| !p.is_error() || MEANING.contains(&p.code)), "{place}: {word} {problems:?}");
-            }
-            let problems = judged(kind, &with(&document, &place, &json!("quaggazebra"))).1;
-            let help = problems.iter().find_map(|p| p.help.as_ref()?.strip_prefix("one of: ").map(str::to_owned));
-            let Some(help) = help else { continue };
-            let offered: BTreeSet<&str> = help.split(", ").collect();
-            assert_eq!(offered, words.iter().copied().collect(), "{place}");
-            seen += 1;
-        }
-    }
-    assert!(seen >= 8, "{seen}");
-}
-
-fn words(value: &Value) -> Option<Vec<&'static str>> {
-    match value {
-        Value::Word(words) => Some(words.to_vec()),
-        Value::Any(values) => {
-            let direct = values.iter().filter(|value| matches!(value, Value::Word(_))).filter_map(words);
-            Some(direct.flatten().collect()).filter(|words: &Vec<_>| !words.is_empty())
-        }
-        _ => None,
-    }
-}
-
 /// What cannot be told by form; of a glob, that its brackets are closed.
-const MEANING: [Code; 8] =
+pub const MEANING: [Code; 8] =
     [Code::BadGlob, Code::OutOfRange, Code::Unreachable, Code::Duplicate, Code::UnknownName, Code::Budget, Code::TestFailed, Code::Secret];
 
 /// Values to put anywhere.
 fn pool() -> Vec<Json> {
     // a number in quotes is one for the decoder alone
-    let texts = "x 5s 1.5h 5x -1s 0s 64MiB 64M .5KiB 5% 101% yes GET get /a/* a/b [ ** 127.0.0.1:80 host:80 10.0.0.0/8 http://a https://a/b \
+    let texts = "x 5s 1.5h 5x -1s 0s 64MiB 64M .5KiB 5% 101% yes GET get /a/* a/b [ ** 127.0.0.1:80 host:80 10.0.0.0/8 http://a \
+                 https://a/b \
                  ftp://a ./s NAME a[].b \u{e9}";
     let mut pool: Vec<Json> = texts.split(' ').chain(["", "a b"]).map(|text| json!(text)).collect();
     pool.extend([json!(0), json!(1), json!(5), json!(250), json!(2_000_000), json!(-1), json!(1.5), json!(true), Json::Null]);
@@ -231,6 +199,10 @@ fn shipped_files_and_examples_are_valid() {
     let read = |path: &str| document(&fs::read(project(path)).expect("shipped")).expect("YAML");
     let mut rules = RULES.map(read).to_vec();
     rules.extend([None, Some(presets::Preset::WhatsApp)].map(|preset| document(builtin(preset).as_bytes()).expect("YAML")));
+    let readme = fs::read_to_string(project("README.md")).expect("part of the project");
+    let shape = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the shape of a rules file");
+    super::good(shape);
+    rules.extend(document(shape.as_bytes()));
     let sidecars = SIDECARS.map(read).to_vec();
     for (kind, documents) in [(FileKind::Rules, rules), (FileKind::Sidecar, sidecars)] {
         for (document, (valid, _)) in documents.iter().zip(validate(kind, &documents)) {

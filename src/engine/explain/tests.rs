@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::engine::list::List;
 use crate::engine::ruleset::{Exclusion, Rule, SlowRule};
 use crate::engine::{Site, plan};
 use crate::rules::{Matcher, Pattern};
@@ -16,8 +17,8 @@ const SECRET: CallerSecret = CallerSecret::new([3; 16]);
 
 fn matchers() -> impl Strategy<Value = Matcher> {
     let glob = |texts: &'static [&'static str]| proptest::option::of(select(texts).prop_map(|t| Pattern::new(t).expect("a glob")));
-    let functions = glob(&["a", "b*", "*"]);
-    let paths = glob(&["/functions/v1/a", "**/x", "/functions/v1/*", "**"]);
+    let functions = glob(&["a", "b*", "bc", "bcd*", "*"]);
+    let paths = glob(&["/functions/v1/a", "**/x", "/functions/v1/*", "/functions/v1/b*/**", "**"]);
     let methods = select(vec![vec![], vec![Method::GET], vec![Method::POST], vec![Method::GET, Method::POST]]);
     let query = select(vec![vec![], vec![("q".to_owned(), None)]]);
     (functions, paths, methods, query).prop_map(|(function, path, methods, query)| Matcher {
@@ -30,7 +31,7 @@ fn matchers() -> impl Strategy<Value = Matcher> {
 }
 
 fn section<S: Clone + std::fmt::Debug + 'static>(settings: impl Strategy<Value = S> + 'static) -> impl Strategy<Value = Section<S>> {
-    let include = proptest::collection::vec((matchers(), settings), 0..5);
+    let include = proptest::collection::vec((matchers(), settings), 0..40);
     (proptest::collection::vec(matchers(), 0..3), include).prop_map(|(exclude, include)| Section {
         exclude: exclude.into_iter().map(|matcher| Exclusion { name: "e".into(), matcher }).collect(),
         include: include
@@ -104,7 +105,7 @@ fn credentials_are_digits() {
             Scope::PerCaller,
         ),
     };
-    let rules = RuleSet { cache: Section { exclude: Vec::new(), include: vec![Arc::new(rule)] }, ..RuleSet::default() };
+    let rules = RuleSet { cache: Section { exclude: List::default(), include: vec![Arc::new(rule)].into() }, ..RuleSet::default() };
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer secret-token"))]);
     let question = Question::new(Method::GET, "/a", headers, Bytes::new()).expect("a request");
     let report = explain(&rules, &Site::default(), &question, &SECRET).report;

@@ -1,6 +1,6 @@
 //! The form of one remembered request: texts with their lengths, then hashes of names, then the few values that are kept.
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, RANGE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, PRAGMA, RANGE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Watched;
@@ -10,7 +10,7 @@ use crate::rules::path::Path;
 use crate::rules::{Facts, function};
 
 /// Fields whose values every plan reads. None of them says who is asking.
-static READ: [HeaderName; 4] = [CONNECTION, CACHE_CONTROL, RANGE, CONTENT_LENGTH];
+static READ: [HeaderName; 5] = [CONNECTION, CACHE_CONTROL, PRAGMA, RANGE, CONTENT_LENGTH];
 /// Fields of which every plan reads whether they are there, besides credentials and what overrides the request line.
 static SEEN: [HeaderName; 3] = [CONTENT_ENCODING, TRANSFER_ENCODING, UPGRADE];
 
@@ -113,9 +113,15 @@ pub(super) fn read(bytes: &[u8], watched: &Watched) -> Option<Recalled> {
     Some(Recalled { listener, method, host, path, odd: flags & ODD != 0, query, headers })
 }
 
-/// FNV-1a. That two names of one request meet is one chance in thousands of millions, and would only blur a figure.
-fn hash(name: &str) -> u32 {
-    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// A hash of a name, eight bytes at a time. That two names of one request meet is one chance in thousands of millions, and would only blur
+/// a figure.
+pub(super) fn hash(name: &str) -> u32 {
+    let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (words, rest) = name.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(name.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let [_, _, _, _, a, b, c, d] = mix(hash, rest).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Everything answers `None` where the room ends.

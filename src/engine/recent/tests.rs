@@ -31,3 +31,11 @@ fn no_credential_no_value_and_no_name_is_kept_that_need_not_be() {
         assert!(!text.contains(hidden), "{hidden}");
     }
 }
+
+#[test]
+fn names_that_are_close_have_hashes_of_their_own() {
+    let names = (0..20_000).map(|at| format!("x-{at}-forwarded-{}", at % 7));
+    let hashes: std::collections::HashSet<u32> = names.map(|name| record::hash(&name)).collect();
+    // by lot, one pair in 20,000 names would meet once in 20 tries
+    assert!(hashes.len() >= 19_998, "{}", hashes.len());
+}

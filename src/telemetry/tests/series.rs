@@ -53,7 +53,8 @@ fn a_function_that_came_before_its_rule_gets_the_series_of_the_rule() {
     let metrics = metrics();
     metrics.record(&Finished { function: "later", ..finished() });
     let mut rules = rules();
-    rules.dedup.include.push(rule("later", "later", dedup::Settings::default()));
+    let later = rule("later", "later", dedup::Settings::default());
+    rules.dedup.include = rules.dedup.include.iter().cloned().chain([later]).collect();
     metrics.prepare(&rules);
     metrics.prepare(&rules);
     let s = samples(&metrics.prometheus());

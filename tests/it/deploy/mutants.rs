@@ -14,8 +14,10 @@ pub struct Mutant {
 
 /// Keys under which the keys are anybody's: labels and the like, and the files of a ConfigMap.
 const FREE_KEYS: [&str; 5] = ["labels", "annotations", "data", "requests", "limits"];
-/// Keys whose words are anybody's: names that nothing refers to, commands, files, quantities, other namespaces, metric expressions (`promtool`).
-const FREE_WORDS: [&str; 19] = [
+/// What is a copy of something that is judged elsewhere (`sources`): files of a ConfigMap, groups of rules.
+const COPIES: [&str; 2] = ["data", "groups"];
+/// Keys whose words are anybody's: names that nothing refers to, commands, files, quantities, other namespaces.
+const FREE_WORDS: [&str; 13] = [
     "name",
     "image",
     "args",
@@ -26,13 +28,7 @@ const FREE_WORDS: [&str; 19] = [
     "sizeLimit",
     "cpu",
     "memory",
-    "expr",
-    "alert",
-    "for",
     "interval",
-    "severity",
-    "summary",
-    "description",
     "kubernetes.io/metadata.name",
     "appProtocol",
 ];
@@ -74,7 +70,7 @@ fn walk(value: &Value, steps: &mut Vec<Step>, places: &mut Vec<Place>) {
                 if !FREE_KEYS.contains(&key.as_str()) {
                     places.push(Place { steps: steps.clone(), key: true });
                 }
-                if name != "data" && key != "annotations" && key != "labels" {
+                if !COPIES.contains(&name.as_str()) && key != "annotations" && key != "labels" {
                     walk(inner, steps, places);
                 }
                 steps.pop();

@@ -64,12 +64,19 @@ impl Process {
 
     /// Starts it.
     pub fn spawn(upstream: &str, args: &[&str]) -> Self {
-        Self::of(command(&[]), upstream, args)
+        Self::of(command(&[]), upstream, args).reading()
+    }
+
+    /// Starts it with nobody who reads its lines: the pipe fills, and stays full.
+    pub async fn start_unread(upstream: &str, args: &[&str]) -> Self {
+        let process = Self::of(command(&[]), upstream, args);
+        process.until_ready().await;
+        process
     }
 
     /// Starts it where a process may open only so many files.
     pub async fn start_with_files(files: u32, upstream: &str, args: &[&str]) -> Self {
-        let process = Self::of(with_files(files), upstream, args);
+        let process = Self::of(with_files(files), upstream, args).reading();
         process.until_ready().await;
         process
     }
@@ -80,13 +87,17 @@ impl Process {
         let (address, admin, socket) = (loopback(free_port()), loopback(free_port()), folder.path().join("admin.sock"));
         command.args(["run", "--upstream", upstream, "--listen", &address.to_string(), "--admin-address", &admin.to_string()]);
         command.arg("--admin-socket").arg(&socket).args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().expect("the command starts");
-        let (lines, out) = (Arc::<Mutex<Vec<String>>>::default(), child.stdout.take().expect("piped"));
-        let kept = Arc::clone(&lines);
+        let child = command.spawn().expect("the command starts");
+        Self { child, address, admin, socket, lines: Arc::default(), _folder: folder }
+    }
+
+    /// Begins to read its lines.
+    fn reading(mut self) -> Self {
+        let (kept, out) = (Arc::clone(&self.lines), self.child.stdout.take().expect("piped"));
         std::thread::spawn(move || {
             BufReader::new(out).lines().map_while(Result::ok).for_each(|l| kept.lock().expect("no panic while held").push(l));
         });
-        Self { child, address, admin, socket, lines, _folder: folder }
+        self
     }
 
     /// Waits until `/readyz` answers 200.
