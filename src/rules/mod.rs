@@ -1,5 +1,6 @@
 //! PURE vocabulary of the rules: the facts of a request, its normalised path, the name of its function, and matchers over them.
 
+mod cover;
 pub mod facts;
 pub mod function;
 pub mod matcher;
