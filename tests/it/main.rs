@@ -29,6 +29,7 @@ mod drain_load;
 mod explain;
 mod extractor_differential;
 mod faults;
+mod flights_stress;
 mod functions;
 mod guard;
 mod ids;
