@@ -12,6 +12,7 @@ pub mod selected;
 pub mod status;
 pub mod token;
 pub mod vary;
+pub mod weight;
 
 use std::time::Duration;
 
