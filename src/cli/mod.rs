@@ -1,4 +1,4 @@
-//! The command line: `run`, `init`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
+//! The command line: `run`, `init`, `schema`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
 //! fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
 
 pub mod check;
@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::FileKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::store::purge::Manner;
@@ -31,8 +32,10 @@ struct Cli {
 enum Command {
     /// Serve. With --upstream alone it is a working proxy, without any file
     Run(RunArgs),
-    /// Write a commented `rules.yaml` and `sidecar.yaml` to begin with; what is there already stays
+    /// Write a commented `rules.yaml` and `sidecar.yaml` to begin with, and their schemas; what is there already stays
     Init(InitArgs),
+    /// Print the JSON Schema of a kind of files, by which editors complete and check them
+    Schema(SchemaArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
     /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
@@ -100,6 +103,22 @@ struct InitArgs {
     /// Where they go
     #[arg(default_value = "config")]
     folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SchemaArgs {
+    /// Which files
+    #[arg(value_enum)]
+    kind: KindArg,
+}
+
+/// Kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KindArg {
+    /// rules.yaml
+    Rules,
+    /// sidecar.yaml
+    Sidecar,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +200,10 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Init(args) => init::run(&args.folder),
+        Command::Schema(args) => init::schema(match args.kind {
+            KindArg::Rules => FileKind::Rules,
+            KindArg::Sidecar => FileKind::Sidecar,
+        }),
         Command::Check(args) => checked(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Reload(door) => rules::reload(&door),

@@ -132,6 +132,10 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
     if let Some(host) = way.host_override(head.headers.contains_key(HOST)) {
         head.insert_header("Host", host)?;
     }
+    // what belongs to another trace would be taken for this one's (W3C Trace Context 3.4)
+    if request.headers.get("traceparent").is_none_or(|given| given != caller.traceparent) {
+        head.remove_header("tracestate");
+    }
     head.insert_header(X_REQUEST_ID, caller.request_id)?;
     head.insert_header("traceparent", caller.traceparent)
 }

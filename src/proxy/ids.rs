@@ -4,8 +4,6 @@ use http::HeaderMap;
 
 /// Longest id taken from a caller.
 const LONGEST: usize = 128;
-/// Length of a `traceparent` of version 00.
-const TRACEPARENT: usize = 55;
 
 /// The caller's `X-Request-Id` if it is 1 to 128 of `[A-Za-z0-9._-]`, else 32 random hex digits.
 #[must_use]
@@ -38,13 +36,15 @@ fn text(ascii: Vec<u8>) -> String {
     String::from_utf8(ascii).expect("digits and dashes")
 }
 
-/// The caller's `traceparent` if it is well formed (W3C Trace Context 3.2), else a new, unsampled one.
+/// The caller's `traceparent` if there is exactly one and it is well formed (W3C Trace Context 3.2), else a new, unsampled one. It is passed on
+/// as it is: the sidecar records no span of its own that could be a parent.
 #[must_use]
 pub fn traceparent(headers: &HeaderMap) -> String {
-    match headers.get("traceparent").and_then(|v| v.to_str().ok()) {
-        Some(given) if trace_id(given).is_some() => given.to_owned(),
+    let mut given = headers.get_all("traceparent").iter();
+    match (given.next().and_then(|v| v.to_str().ok()), given.next()) {
+        (Some(given), None) if trace_id(given).is_some() => given.to_owned(),
         _ => {
-            let mut made = Vec::with_capacity(TRACEPARENT);
+            let mut made = Vec::with_capacity(55);
             made.extend_from_slice(b"00-");
             // not zero, which would be no id
             hex(&mut made, &rand::random::<u128>().max(1).to_be_bytes());
@@ -56,15 +56,16 @@ pub fn traceparent(headers: &HeaderMap) -> String {
     }
 }
 
-/// The trace id in a well-formed `traceparent` of version 00: `00-` 32 digits `-` 16 digits `-` 2 digits.
+/// The trace id in a well-formed `traceparent`. One of a later version than 00 may go on behind another dash (3.2.4).
 #[must_use]
 pub fn trace_id(traceparent: &str) -> Option<&str> {
-    let bytes = traceparent.as_bytes();
-    let dashes = bytes.len() == TRACEPARENT && [2, 35, 52].iter().all(|at| bytes[*at] == b'-');
-    let hex = |text: &[u8]| text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let zero = |text: &[u8]| text.iter().all(|b| *b == b'0');
-    let fine = dashes && bytes.starts_with(b"00") && hex(&bytes[3..35]) && hex(&bytes[36..52]) && hex(&bytes[53..]);
-    (fine && !zero(&bytes[3..35]) && !zero(&bytes[36..52])).then(|| &traceparent[3..35])
+    let mut parts = traceparent.splitn(5, '-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let zero = |text: &str| text.bytes().all(|b| b == b'0');
+    let known = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    let fine = known && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    (fine && !zero(trace) && !zero(parent)).then_some(trace)
 }
 
 #[cfg(test)]
@@ -88,16 +89,32 @@ mod tests {
 
     #[test]
     fn a_trace_goes_on_or_begins() {
-        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(traceparent(&with("traceparent", given)), given);
+        const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for given in
+            ["00-{}-00f067aa0ba902b7-01", "00-{}-00f067aa0ba902b7-ff", "01-{}-00f067aa0ba902b7-00", "cc-{}-00f067aa0ba902b7-00-what-ever"]
+        {
+            let given = given.replace("{}", TRACE);
+            assert_eq!(traceparent(&with("traceparent", &given)), given);
+            assert_eq!(trace_id(&given), Some(TRACE));
+        }
         for bad in [
             "",
             "00-0-0-01",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01more",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "0g-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             let made = traceparent(&with("traceparent", bad));
             assert!(trace_id(&made).is_some() && made != bad, "{bad}");
         }
+        let mut two = with("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        two.append("traceparent", "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("a field value"));
+        assert!(!traceparent(&two).contains("bf92f3577b34da6a3ce929d0e0e4736"), "nobody knows which one is meant");
     }
 }
