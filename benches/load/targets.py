@@ -11,6 +11,7 @@ from measure import core_of_origin, core_of_target
 HERE = Path(__file__).resolve().parent
 RUN = ROOT / ".run" / "bench"
 ANSWER = '{"data":"' + "x" * 1013 + '"}'  # 1 KB
+LARGE = '{"data":"' + "x" * 65525 + '"}'  # 64 KB
 
 
 @dataclass
@@ -41,9 +42,11 @@ class Bench:
         """An nginx of our own: own folder, own configuration, no root needed."""
         prefix = RUN / name
         (prefix / "tmp").mkdir(parents=True)
+        (prefix / "large").write_text(LARGE)
         values = {key: str(value) for key, value in self.ports.items()}
         # A worker must be able to read our folder: as root it would otherwise change to another user.
         values |= {"USER": "user root;" if os.geteuid() == 0 else "", "ANSWER": ANSWER, "CACHE": str(prefix / "cache")}
+        values["LARGE"] = str(prefix / "large")
         text = (HERE / template).read_text()
         for key, value in values.items():
             text = text.replace(f"@{key}@", value)

@@ -10,6 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::request::{CREDENTIALS, Request};
 use super::shape::{NAMES, chosen};
+use super::weight::allocated;
 use super::{Scope, Settings};
 
 /// The key of one process that hashes callers: 128 random bits, so that a hash tells nothing outside it.
@@ -191,6 +192,12 @@ impl CacheKey {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes it takes in memory, with the counts of who holds it.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        allocated(2 * size_of::<usize>() + self.0.len()) as u64
     }
 
     /// Never true: a key holds at least its lengths.

@@ -15,6 +15,7 @@ pub mod shape;
 pub mod status;
 pub mod token;
 pub mod vary;
+pub mod weight;
 
 use std::time::Duration;
 

@@ -141,7 +141,12 @@ impl fmt::Display for Forward {
 impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hit { ttl } => write!(f, "{NAME}; hit; ttl={ttl}"),
+            Self::Hit { ttl } => {
+                // the one that is written most: without the detour of `format_args`
+                f.write_str(NAME)?;
+                f.write_str("; hit; ttl=")?;
+                fmt::Display::fmt(ttl, f)
+            }
             Self::Stale { ttl, why } => write!(f, "{NAME}; hit; ttl={ttl}; detail={}", why.as_str()),
             Self::Fetched { forward, status, stored: Ok(()) } => write!(f, "{NAME}; {forward}; fwd-status={status}; stored"),
             Self::Fetched { forward, status: 0, stored: Err(reason) } => write!(f, "{NAME}; {forward}; detail={}", reason.as_str()),

@@ -1,7 +1,7 @@
 //! A look-up: answered from the store, by another caller's fetch, by a fetch of its own, or sent on alone (cache.md 5).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -15,7 +15,7 @@ use crate::cache::{self, Bypass, CacheKey, ClientControl, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::Upstream;
 use crate::store::flights::{Flights, Lead, Outcome, Role};
-use crate::store::responses::Found;
+use crate::store::responses::{Found, Responses};
 
 /// A request that is looked up.
 pub struct Lookup<'a> {
@@ -119,6 +119,21 @@ struct Miss {
     flight: CacheKey,
     /// An answer to ask about.
     stale: Option<Arc<Entry>>,
+}
+
+/// The fresh answer to a request, its age, and how long it is fresh still: all that most look-ups need. `None` says nothing; what callers
+/// may refuse is for [`Desk::find`].
+#[must_use]
+pub fn fresh(responses: &Responses, wanted: &Lookup<'_>, now: Instant) -> Option<(Arc<Entry>, Duration, Duration)> {
+    let settings = &wanted.rule.settings;
+    if settings.client_control == ClientControl::Honour {
+        return None;
+    }
+    let Found::Entry { entry, .. } = responses.lookup(wanted.key, wanted.headers, now) else { return None };
+    match freshness(&entry, settings, now) {
+        Freshness::Fresh { age, left } if may_answer(settings, entry.facts(), wanted.headers) => Some((entry, age, left)),
+        _ => None,
+    }
 }
 
 /// More rounds than a variant needs; then the request goes alone.

@@ -1,6 +1,5 @@
 //! What a request carries through the phases: small, no formatting; read once more at its one exit.
 
-use std::fmt::Arguments;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -74,19 +73,19 @@ pub const X_REQUEST_ID: &str = "X-Request-Id";
 
 impl Marks {
     /// The fields of an answer that they are, in the order they are written. `others` is what comes before our word in `Cache-Status`.
-    pub fn fields(&self, others: &str, mut put: impl FnMut(&'static str, Arguments<'_>)) {
+    pub fn fields(&self, others: &str, mut put: impl FnMut(&'static str, &str)) {
         if let Some(CacheMark { status, age }) = &self.cache {
-            put(CACHE_STATUS, format_args!("{others}{status}"));
-            put("X-Cache", format_args!("{}", status.x_cache().as_str()));
-            if let Some(age) = age.map(|age| age.as_secs()) {
-                put("Age", format_args!("{age}"));
-                put("X-Cache-Age", format_args!("{age}"));
+            put(CACHE_STATUS, &format!("{others}{status}"));
+            put("X-Cache", status.x_cache().as_str());
+            if let Some(age) = age.map(|age| age.as_secs().to_string()) {
+                put("Age", &age);
+                put("X-Cache-Age", &age);
             }
         }
         if let Some(dedup) = &self.dedup {
-            put("X-Dedup", format_args!("{}", dedup.as_str()));
+            put("X-Dedup", &dedup.as_str());
         }
-        put(X_REQUEST_ID, format_args!("{}", self.request_id));
+        put(X_REQUEST_ID, &self.request_id);
     }
 }
 

@@ -184,7 +184,7 @@ pub fn mark(head: &mut ResponseHeader, marks: &Marks) -> Result<()> {
     let mut marked = Ok(());
     marks.fields(&others, |name, value| {
         if marked.is_ok() {
-            marked = head.insert_header(name, value.to_string());
+            marked = head.insert_header(name, value);
         }
     });
     marked

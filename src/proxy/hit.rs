@@ -2,9 +2,7 @@
 //! `Date` it was stored with, so that date and age add up; Pingora would put its own on it. Where a connection carries more than one
 //! request at once there is no place to put such bytes, and Pingora writes the head.
 
-use std::fmt::{Arguments, Write};
-
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 use http::header::CONTENT_LENGTH;
 use pingora::http::ResponseHeader;
@@ -81,15 +79,15 @@ impl<'a> Part<'a> {
     }
 
     /// The fields of the moment: which part it is, and our marks.
-    fn ours(&self, marks: &Marks, mut put: impl FnMut(&'static str, Arguments<'_>)) {
+    fn ours(&self, marks: &Marks, mut put: impl FnMut(&'static str, &str)) {
         let whole = self.entry.body().len();
         match &self.selected {
             Selected::Whole | Selected::NotModified => {}
-            Selected::Part(range) => put("Content-Range", format_args!("bytes {}-{}/{whole}", range.start, range.end - 1)),
-            Selected::Unsatisfiable => put("Content-Range", format_args!("bytes */{whole}")),
+            Selected::Part(range) => put("Content-Range", &format!("bytes {}-{}/{whole}", range.start, range.end - 1)),
+            Selected::Unsatisfiable => put("Content-Range", &format!("bytes */{whole}")),
         }
         if matches!(self.selected, Selected::Part(_) | Selected::Unsatisfiable) {
-            put("Content-Length", format_args!("{}", self.body.len()));
+            put("Content-Length", &self.body.len().to_string());
         }
         let others = self.entry.head_and_status().1.map(|others| format!("{others}, "));
         marks.fields(others.as_deref().unwrap_or_default(), put);
@@ -97,20 +95,18 @@ impl<'a> Part<'a> {
 
     /// The whole head, to its empty line.
     fn bytes(&self, marks: &Marks, goes_on: bool) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(self.entry.head().len() + MOMENT + marks.request_id.len());
-        line(&mut bytes, format_args!("HTTP/1.1 {} {}", self.status.as_str(), self.status.canonical_reason().unwrap_or_default()));
+        let mut bytes = Vec::with_capacity(self.entry.head().len() + MOMENT + marks.request_id.len());
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        push(&mut bytes, ["HTTP/1.1 ", self.status.as_str(), " ", reason, "\r\n"].map(str::as_bytes));
         if self.selected == Selected::Whole {
-            bytes.put_slice(self.entry.head_and_status().0);
+            bytes.extend_from_slice(self.entry.head_and_status().0);
         } else {
-            for (name, value) in self.kept() {
-                for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
-                    bytes.put_slice(piece);
-                }
-            }
+            self.kept().for_each(|(name, value)| push(&mut bytes, [name.as_bytes(), b": ", value, b"\r\n"]));
         }
-        self.ours(marks, |name, value| line(&mut bytes, format_args!("{name}: {value}")));
-        line(&mut bytes, format_args!("Connection: {}\r\n", if goes_on { "keep-alive" } else { "close" }));
-        bytes.freeze()
+        self.ours(marks, |name, value| push(&mut bytes, [name, ": ", value, "\r\n"].map(str::as_bytes)));
+        let connection: &[u8] = if goes_on { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" };
+        bytes.extend_from_slice(connection);
+        bytes.into()
     }
 
     /// The same head for Pingora to write.
@@ -122,17 +118,17 @@ impl<'a> Part<'a> {
         let mut put = Ok(());
         self.ours(marks, |name, value| {
             if put.is_ok() {
-                put = head.insert_header(name, value.to_string());
+                put = head.insert_header(name, value);
             }
         });
         put.map(|()| head)
     }
 }
 
-/// Writes a line; bytes take all that is written to them.
-fn line(bytes: &mut BytesMut, text: Arguments<'_>) {
-    let _ = bytes.write_fmt(text);
-    bytes.put_slice(b"\r\n");
+fn push<const N: usize>(bytes: &mut Vec<u8>, pieces: [&[u8]; N]) {
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
 }
 
 #[cfg(test)]

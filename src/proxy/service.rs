@@ -21,7 +21,7 @@ use super::heads::Caller;
 use super::refusal::Refusal;
 use super::respond;
 use super::way::Way;
-use super::{Shared, cached, ids, pass, tunnel, upgrade, webhook};
+use super::{Shared, cached, hit, ids, pass, tunnel, upgrade, webhook};
 use crate::cache::status::CacheStatus;
 use crate::engine::{CachePlan, DedupPlan, Plan, plan};
 use crate::telemetry::record::{CacheRecord, DedupRecord, Finished, LookupResult, Outcome};
@@ -201,7 +201,11 @@ impl ProxyHttp for Edge {
                 Box::pin(webhook::answer(self, session, ctx, rule, Some(reason))).await
             }
             (_, CachePlan::Lookup { rule, key, on_miss }) => {
-                Box::pin(cached::answer(self, session, ctx, cached::Lookup { rule, key, on_miss })).await
+                let lookup = cached::Lookup { rule, key, on_miss };
+                match cached::fresh(self, session, ctx, &lookup) {
+                    Some(entry) => Box::pin(hit::stored(session, ctx, &entry)).await,
+                    None => Box::pin(cached::answer(self, session, ctx, lookup)).await,
+                }
             }
             _ => Ok(false),
         }

@@ -67,7 +67,7 @@ impl Flights {
         match self.0.entry(key.clone()) {
             Slot::Occupied(flight) if flight.get().receiver_count() >= max_followers => Role::Crowded,
             Slot::Occupied(flight) => {
-                let (progress, heard) = (Arc::clone(flight.get()), flight.get().subscribe());
+                let (progress, heard) = (Arc::clone(flight.get()), Some(flight.get().subscribe()));
                 Role::Follow(Follower { flights: Arc::clone(self), key: key.clone(), progress, heard })
             }
             Slot::Vacant(vacant) => {
@@ -91,6 +91,14 @@ impl Flights {
     /// Lets nobody join the flights of these keys any more: what they bring is of a time before a purge.
     pub fn detach(&self, is_purged: impl Fn(&KeyParts<'_>) -> bool) {
         self.0.retain(|key, _| !is_purged(&key.parts()));
+    }
+
+    /// Removes a vacant flight that nobody follows. Judged under the lock that `join` takes: who joins meanwhile is counted, and leads.
+    fn remove_vacant(&self, key: &CacheKey, progress: &Arc<watch::Sender<Progress>>) {
+        self.0.remove_if(key, |_, flight| {
+            // in this order: who takes it over says so before it ceases to follow
+            Arc::ptr_eq(flight, progress) && flight.receiver_count() == 0 && matches!(*flight.borrow(), Progress::Vacant)
+        });
     }
 
     /// How many run.
@@ -152,8 +160,7 @@ impl Lead {
         let ours = |flight: &Arc<_>| Arc::ptr_eq(flight, &self.progress);
         if matches!(progress, Progress::Failed(_)) && !self.second {
             self.progress.send_replace(Progress::Vacant);
-            // judged under the lock that `join` takes: who joins meanwhile is counted, and leads
-            self.flights.0.remove_if(&self.key, |_, flight| ours(flight) && flight.receiver_count() == 0);
+            self.flights.remove_vacant(&self.key, &self.progress);
         } else {
             // before the word: nobody joins a flight that is over; the store knows already what it brought
             self.flights.0.remove_if(&self.key, |_, flight| ours(flight));
@@ -176,28 +183,30 @@ pub struct Follower {
     flights: Arc<Flights>,
     key: CacheKey,
     progress: Arc<watch::Sender<Progress>>,
-    heard: watch::Receiver<Progress>,
+    /// `None` once it has left.
+    heard: Option<watch::Receiver<Progress>>,
 }
 
 impl Follower {
     /// How the flight ends.
     pub async fn outcome(mut self) -> Outcome {
-        loop {
+        while let Some(heard) = &mut self.heard {
             // cloned: the lock must not be held when the flight is taken over
-            let progress = self.heard.wait_for(|p| !matches!(p, Progress::Running)).await.map(|p| p.clone());
+            let progress = heard.wait_for(|p| !matches!(p, Progress::Running)).await.map(|p| p.clone());
             match progress {
                 Ok(Progress::Done(entry)) => return Outcome::Done(entry),
                 Ok(Progress::Stale(entry)) => return Outcome::Stale(entry),
                 Ok(Progress::Pass(reason)) => return Outcome::Pass(reason),
                 Ok(Progress::Failed(cause)) => return Outcome::Failed(cause),
                 Ok(Progress::Vacant) if self.takes_over() => {
-                    let Self { flights, key, progress, .. } = self;
+                    let (flights, key, progress) = (Arc::clone(&self.flights), self.key.clone(), Arc::clone(&self.progress));
                     return Outcome::Lead(Lead { flights, key, progress, second: true, decided: false });
                 }
                 Ok(Progress::Vacant | Progress::Running) => {}
-                Err(_) => return Outcome::Failed(Cause::Internal),
+                Err(_) => break,
             }
         }
+        Outcome::Failed(Cause::Internal)
     }
 
     /// True for exactly one follower of a vacant flight.
@@ -209,6 +218,16 @@ impl Follower {
             }
             vacant
         })
+    }
+}
+
+/// The last to leave a vacant flight takes it along: nobody would end it, and who begins one for no caller would find it taken.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.heard = None;
+        if matches!(*self.progress.borrow(), Progress::Vacant) {
+            self.flights.remove_vacant(&self.key, &self.progress);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use http::HeaderMap;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
+use crate::cache::weight::allocated;
 use crate::cache::{CacheKey, Entry, NotStored};
 use crate::store::purge::{Begun, Log};
 use books::Books;
@@ -71,7 +72,8 @@ impl Responses {
     /// Never: the options are complete.
     #[must_use]
     pub fn new(capacity: u64, max_object: u64) -> Self {
-        let fits = |shards: &u64| capacity / shards / 4 >= max_object.saturating_add(HEAD_ROOM);
+        let largest = usize::try_from(max_object).map_or(u64::MAX, |len| allocated(len) as u64);
+        let fits = |shards: &u64| capacity / shards / 4 >= largest.saturating_add(HEAD_ROOM);
         let shards = [MAX_SHARDS, 4, 2].into_iter().find(fits).unwrap_or(1);
         // a shard's share is rounded up: ask for a multiple, or the sum may pass the capacity
         let divisible = capacity / shards * shards;
@@ -116,12 +118,12 @@ impl Responses {
     /// [`NotStored::TooLarge`] for a body above the limit, or an entry above a quarter of a shard: it would push out too
     /// much else. [`NotStored::Purged`] where a purge took the key since the fetch began.
     pub fn insert(&self, key: &CacheKey, entry: Entry, begun: &Begun) -> Result<Arc<Entry>, NotStored> {
-        let weight = entry.weight() + key.len() as u64;
+        let weight = entry.weight() + key.weight();
         if entry.body().len() as u64 > self.max_object || weight > self.slots.shard_capacity() / 4 {
             return Err(NotStored::TooLarge);
         }
         let entry = Arc::new(entry);
-        let limit = self.slots.shard_capacity() / 2 - key.len() as u64;
+        let limit = self.slots.shard_capacity() / 2 - key.weight();
         let rule = entry.rule().clone();
         let mut stored = Err(NotStored::Purged);
         self.change(key, &rule, |old, books| {

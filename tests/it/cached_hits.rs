@@ -131,7 +131,9 @@ async fn callers_that_read_nothing_of_hits_make_room_too() {
         (process.series(r#"edge_sidecar_requests_shed_total{reason="slow_reader"}"#).await >= 100.0).then_some(())
     })
     .await;
-    assert_eq!(send(process.address, &asked).await.message.body.len(), LARGE * 7);
+    // one that reads may still be taken for stuck on a busy machine, until the room of those who are gone is given back
+    until("one that reads gets all of it", async || (send(process.address, &asked).await.message.body.len() == LARGE * 7).then_some(()))
+        .await;
     let most = peak(&process);
     assert!(most <= CONTAINER, "{} MiB", most >> 20);
 }

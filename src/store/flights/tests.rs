@@ -58,12 +58,13 @@ async fn a_failure_that_nobody_waited_for_leaves_nothing_behind() {
     let flights = Arc::<Flights>::default();
     led(&flights).failed(Cause::Lost);
     assert!(flights.is_empty());
-    // nor does one whose followers left before they heard of it stay in the way
-    let (first, follower) = (led(&flights), followed(&flights));
+    // nor does one whose followers left before they heard of it: who fetches for no caller would find it taken
+    let (first, followers) = (led(&flights), [followed(&flights), followed(&flights)]);
     first.failed(Cause::Lost);
-    drop(follower);
-    let Outcome::Lead(second) = followed(&flights).outcome().await else { panic!("the flight is vacant") };
-    second.pass(NotStored::Private);
+    assert!(flights.begin(&key()).is_none(), "they may still lead it");
+    drop(followers);
+    assert!(flights.is_empty());
+    flights.begin(&key()).expect("no flight runs").pass(NotStored::Private);
     assert!(flights.is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! Taking answers out before their time: purges, and what unsafe methods changed.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::books::Evicted;
@@ -12,22 +13,20 @@ impl Responses {
     /// Removes what `purge` takes, in one pass, and keeps out what is being fetched of it; answers how many answers went.
     pub fn purge(&self, purge: &Purge) -> u64 {
         // before the search, so that whoever stores meanwhile is either found or knows
-        let books = self.books();
+        let mut books = self.books();
         self.purges.add(Logged::Purge(purge.clone().into()));
-        let (books, mut gone) = (RefCell::new(books), Vec::new());
-        let removed = RefCell::new(&mut gone);
+        let gone = RefCell::new(Vec::new());
         self.slots.retain(|key, slot| {
             let kept = !purge.takes(&key.parts());
             if !kept {
-                let mut books = books.borrow_mut();
-                books.take(key, slot);
-                books.count(slot.rule(), Evicted::Purge, slot.len());
-                removed.borrow_mut().push(std::sync::Arc::clone(slot));
+                gone.borrow_mut().push((key.clone(), Arc::clone(slot)));
             }
             kept
         });
+        let gone = gone.into_inner();
+        books.purged(&gone, |key| purge.takes(&key.parts()));
         drop(books); // what was removed is freed after it
-        gone.iter().map(|slot| slot.len()).sum()
+        gone.iter().map(|(_, slot)| slot.len()).sum()
     }
 
     /// Ends the freshness of what `purge` takes, and keeps out what is being fetched of it; answers how many answers that were.

@@ -182,7 +182,7 @@ impl Slot {
 
     /// Bytes it costs with its key.
     pub fn weight(&self, key: &CacheKey) -> u64 {
-        self.weight + key.len() as u64
+        self.weight + key.weight()
     }
 }
 

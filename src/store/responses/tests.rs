@@ -103,7 +103,7 @@ fn a_pass_marker_ends_by_time_or_by_an_insert() {
     let ten = Duration::from_secs(10);
     store.mark_pass(&key, &"r".into(), clock.now() + ten);
     assert!(matches!(store.lookup(&key, &none, clock.now()), Found::Pass));
-    assert_eq!((store.totals().entries, store.totals().bytes), (0, key.len() as u64 + 200));
+    assert_eq!((store.totals().entries, store.totals().bytes), (0, key.weight() + 200));
     clock.advance(ten);
     assert!(matches!(store.lookup(&key, &none, clock.now()), Found::Nothing));
     store.sweep(clock.now(), |_, _| false);
