@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{AdminState, error};
 use crate::store::purge::{Manner, Place, Purge};
 
-const FORM: &str = "give exactly one of url, prefix, function, rule and all, such as {\"rule\": \"profile\"} or {\"all\": true}, dryRun if nothing is to \
+const FORM: &str = "give exactly one of url, prefix, function, rule, tag and all, such as {\"rule\": \"profile\"} or {\"all\": true}, dryRun if nothing is to \
                     go, soft if it may still be given while it is fetched anew; url and prefix are https://host/path?query, or /path?query for any host";
 
 pub(super) async fn get(State(state): State<Arc<AdminState>>) -> Response {
@@ -27,6 +27,7 @@ pub(super) struct Wanted {
     prefix: Option<String>,
     function: Option<String>,
     rule: Option<String>,
+    tag: Option<String>,
     #[serde(default)]
     all: bool,
     #[serde(default)]
@@ -52,6 +53,7 @@ impl Wanted {
             named(self.prefix).map(|prefix| Place::parse(&prefix).map(Purge::Prefix)),
             named(self.function).map(|name| Some(Purge::Function(name, Vec::new()))),
             named(self.rule).map(|name| Some(Purge::Rule(name))),
+            named(self.tag).map(|tag| Some(Purge::Tag(tag, Vec::new()))),
             self.all.then_some(Some(Purge::All)),
         ];
         let mut kinds = kinds.into_iter().flatten();

@@ -18,13 +18,23 @@ const SHOWN: usize = 20;
 pub(super) fn purge(shared: Arc<Shared>, sidecar: &Sidecar) -> impl Fn(Purge, Manner) -> u64 + Send + Sync + use<> {
     let prefixes: Vec<_> = sidecar.upstreams.iter().map(|u| (u.name.clone(), u.function_prefix.clone())).collect();
     move |purge, manner| {
-        let purge = if let Purge::Function(name, _) = purge { Purge::Function(name, prefixes.clone()) } else { purge };
+        let purge = match purge {
+            Purge::Function(name, _) => Purge::Function(name, prefixes.clone()),
+            Purge::Tag(tag, _) => {
+                let rules = shared.live.load();
+                let with = rules.rules.cache.include.iter().filter(|rule| rule.settings.tags.contains(&tag));
+                let with = with.map(|rule| rule.name.to_string()).collect();
+                Purge::Tag(tag, with)
+            }
+            purge => purge,
+        };
         let purged = match manner {
             Manner::Count => return shared.responses.count(&purge),
             Manner::Remove => shared.responses.purge(&purge),
             Manner::Soften => shared.responses.soften(&purge, shared.clock.now()),
         };
-        shared.flights.detach(|key| purge.takes(key));
+        // which tags their answers will have is not known
+        shared.flights.detach(|key| purge.takes(key, |_| true));
         purged
     }
 }

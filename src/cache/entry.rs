@@ -28,7 +28,12 @@ pub struct Entry {
     body: Bytes,
     facts: Facts,
     selecting: Selecting,
+    /// What its `Cache-Tag` named, comma separated.
+    tags: Box<str>,
 }
+
+/// Names of an answer by which it is purged; said to this cache alone.
+pub const CACHE_TAG: &str = "cache-tag";
 
 impl Entry {
     /// Makes the entry of an answer that may be stored and whose body is whole.
@@ -53,7 +58,9 @@ impl Entry {
     pub fn with_head(&self, storable: Storable, headers: &HeaderMap) -> Self {
         let fields =
             headers.iter().filter(|(name, _)| *name != SET_COOKIE).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        Self::assembled(Arc::clone(&self.rule), storable, headers, fields, self.body.clone())
+        let renewed = Self::assembled(Arc::clone(&self.rule), storable, headers, fields, self.body.clone());
+        // a 304 that names no tags takes none away
+        if headers.contains_key(CACHE_TAG) { renewed } else { Self { tags: self.tags.clone(), ..renewed } }
     }
 
     /// The same for one caller, not to be stored: with the cookies that are set for him.
@@ -95,7 +102,14 @@ impl Entry {
             push(&mut head, CACHE_STATUS, &others.join(&b", "[..]));
         }
         // a boxed slice has no spare capacity: what is counted is what is held
-        Self { rule, head: head.into_boxed_slice().into(), body, facts: storable.facts, selecting: storable.selecting }
+        let (head, tags) = (head.into_boxed_slice().into(), tags_of(headers));
+        Self { rule, head, body, facts: storable.facts, selecting: storable.selecting, tags }
+    }
+
+    /// Whether its `Cache-Tag` names this tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &str) -> bool {
+        !tag.is_empty() && self.tags.split(',').any(|own| own == tag)
     }
 
     /// The same, not fresh from now on.
@@ -159,7 +173,7 @@ impl Entry {
     /// Bytes it costs, without its key.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        (allocated(self.head.len()) + allocated(self.body.len()) + self.selecting.weight() + OVERHEAD) as u64
+        (allocated(self.head.len()) + allocated(self.body.len()) + allocated(self.tags.len()) + self.selecting.weight() + OVERHEAD) as u64
     }
 
     /// The first line of a field.
@@ -182,11 +196,18 @@ impl Entry {
 /// only this proxy may state. Of a `Cache-Status`, [`without_ours`] removes what claims to be us.
 #[must_use]
 pub fn never_stored(name: &[u8]) -> bool {
-    const NAMES: [&str; 9] =
-        ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "age", "x-dedup", "x-request-id"];
+    const NAMES: [&str; 10] =
+        ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "age", "x-dedup", "x-request-id", CACHE_TAG];
     const PREFIXES: [&str; 2] = ["proxy-", "x-cache"];
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
         || PREFIXES.iter().any(|p| name.get(..p.len()).is_some_and(|start| start.eq_ignore_ascii_case(p.as_bytes())))
+}
+
+/// The names in `Cache-Tag`.
+fn tags_of(headers: &HeaderMap) -> Box<str> {
+    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
+    let tags: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).collect();
+    tags.join(",").into()
 }
 
 /// What this answer's `Connection` names, and what its `no-cache="..."` does.

@@ -135,7 +135,9 @@ impl CacheKey {
         let query = settings.key.query(request.query);
         let parts = [rule, request.upstream, request.host, request.path, query.as_deref().unwrap_or_default()];
         let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 22);
-        parts.iter().for_each(|part| push(&mut key, part.as_bytes()));
+        for part in parts {
+            push(&mut key, part.as_bytes());
+        }
         // the host is the third part: after two lengths, two texts and its own length
         let host = rule.len() + request.upstream.len() + 12;
         key[host..host + request.host.len()].make_ascii_lowercase();
@@ -149,7 +151,9 @@ impl CacheKey {
         for (name, values) in groups {
             push(&mut key, name.as_bytes());
             key.extend_from_slice(&length(values.len()));
-            values.into_iter().for_each(|value| push(&mut key, value));
+            for value in values {
+                push(&mut key, value);
+            }
         }
         Self(key.into())
     }

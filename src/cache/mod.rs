@@ -38,6 +38,8 @@ pub struct Settings {
     pub origin_cache_control: OriginCacheControl,
     /// Cookies that do not keep an answer out of the store; the lines that set them are not stored.
     pub ignore_set_cookie: Vec<String>,
+    /// Tags of all of its answers, for purges.
+    pub tags: Vec<String>,
     /// How long an answer that says nothing of it is given while a new one is fetched (RFC 5861 3).
     pub while_revalidate: Duration,
     /// How long an answer that says nothing of it is given where the function fails (RFC 5861 4).
@@ -58,6 +60,7 @@ impl Settings {
             statuses: Statuses::Usual,
             origin_cache_control: OriginCacheControl::Respect,
             ignore_set_cookie: Vec::new(),
+            tags: Vec::new(),
             while_revalidate: Duration::ZERO,
             if_error: Duration::ZERO,
             client_control: ClientControl::Ignore,

@@ -26,6 +26,9 @@ pub struct What {
     /// The answers of one rule
     #[arg(long, value_name = "NAME")]
     pub rule: Option<String>,
+    /// The answers with a tag: that of their rule, or one that the function's `Cache-Tag` named
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
     /// Every stored answer
     #[arg(long)]
     pub all: bool,
@@ -37,7 +40,7 @@ pub struct What {
 impl What {
     /// The body of `POST /cache/purge`.
     fn body(&self, manner: Manner) -> Value {
-        let named = [("url", &self.url), ("prefix", &self.prefix), ("function", &self.function), ("rule", &self.rule)];
+        let named = [("url", &self.url), ("prefix", &self.prefix), ("function", &self.function), ("rule", &self.rule), ("tag", &self.tag)];
         let named = named.into_iter().filter_map(|(kind, text)| Some((kind.to_owned(), json!(text.as_ref()?))));
         let flags = [("all", self.all), ("dryRun", manner == Manner::Count), ("soft", manner == Manner::Soften)]
             .into_iter()

@@ -50,6 +50,7 @@ fn settings(d: &mut Decoder, fields: Fields<'_>) -> Option<cache::Settings> {
     let statuses = fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &STATUSES));
     let origin_cache_control = fields.get("origin_cache_control").map_or(Some(OriginCacheControl::Respect), |n| d.word(n, &ORIGIN));
     let ignore_set_cookie = fields.get("ignore_set_cookie").map_or(Some(Vec::new()), |n| cookies(d, n));
+    let tags = fields.get("tags").map_or(Some(Vec::new()), |n| names(d, n, tag));
     let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
     let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
     let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &CONTROL));
@@ -62,6 +63,7 @@ fn settings(d: &mut Decoder, fields: Fields<'_>) -> Option<cache::Settings> {
         if_error: if_error?,
         client_control: client_control?,
         key: key?,
+        tags: tags?,
         ..cache::Settings::new(ttl?, scope?)
     })
 }
@@ -100,7 +102,9 @@ fn shape(d: &mut Decoder, node: &Node) -> Option<Shape> {
     let query = fields.get("query").map_or(Some(None), |n| names(d, n, query_name).map(Some));
     let headers = fields.get("headers").map_or(Some(Vec::new()), |n| names(d, n, keyable));
     let (mut query, mut headers) = (query?, headers?);
-    query.iter_mut().for_each(|names| names.sort_unstable());
+    if let Some(names) = &mut query {
+        names.sort_unstable();
+    }
     headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     Some(Shape { query, headers })
 }
@@ -115,6 +119,14 @@ fn keyable(text: &str) -> Result<HeaderName, values::Fault> {
         }
         None => Ok(name),
     }
+}
+
+/// A word that `Cache-Tag` could name.
+fn tag(text: &str) -> Result<String, values::Fault> {
+    let word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+    let message = || format!("`{}` is not a tag", text.escape_debug());
+    let help = || "a word without blanks and commas, such as `profile`".to_owned();
+    if word { Ok(text.to_owned()) } else { Err(values::Fault { code: Code::BadValue, message: message(), help: help() }) }
 }
 
 /// Names of cookies, each once.

@@ -13,6 +13,7 @@ use pingora::prelude::Result;
 
 use super::ctx::{CACHE_STATUS, Marks, X_REQUEST_ID};
 use super::way::Way;
+use crate::cache::entry::CACHE_TAG;
 use crate::cache::status;
 use crate::config::sidecar::Network;
 
@@ -180,6 +181,10 @@ pub fn mark(head: &mut ResponseHeader, marks: &Marks) -> Result<()> {
         head.remove_header(name);
     }
     head.remove_header("x-dedup");
+    if marks.cache.is_some() {
+        // said to this cache, for purges
+        head.remove_header(CACHE_TAG);
+    }
     let others = status::before_ours(head.headers.get_all(CACHE_STATUS).iter().map(HeaderValue::as_bytes));
     let mut marked = Ok(());
     marks.fields(&others, |name, value| {

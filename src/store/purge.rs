@@ -25,6 +25,8 @@ pub enum Purge {
     Url(Place),
     /// Every URL that begins so.
     Prefix(Place),
+    /// The answers with a tag, and those of the rules that give it to theirs.
+    Tag(String, Vec<String>),
 }
 
 /// What a purge does with what it takes.
@@ -66,11 +68,12 @@ impl Place {
 }
 
 impl Purge {
-    /// Whether it takes what is stored under a key.
+    /// Whether it takes what is stored under a key; `has_tag` tells the tags of what is there.
     #[must_use]
-    pub fn takes(&self, key: &KeyParts<'_>) -> bool {
+    pub fn takes(&self, key: &KeyParts<'_>, has_tag: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::All => true,
+            Self::Tag(tag, rules) => rules.iter().any(|rule| rule == key.rule) || has_tag(tag),
             Self::Rule(rule) => key.rule == rule,
             Self::Function(name, prefixes) => {
                 let prefix = prefixes.iter().find(|(upstream, _)| upstream == key.upstream).map_or("/", |(_, prefix)| prefix);
@@ -152,12 +155,12 @@ impl Log {
 }
 
 impl Begun {
-    /// Whether a purge since then takes this key, whose resource has this hash.
+    /// Whether a purge since then takes this key, whose resource has this hash, or what is to be stored there.
     #[must_use]
-    pub fn is_purged(&self, key: &KeyParts<'_>, resource: u64) -> bool {
+    pub fn is_purged(&self, key: &KeyParts<'_>, resource: u64, has_tag: impl Fn(&str) -> bool) -> bool {
         let running = self.log.lock();
         let takes = |purge: &Logged| match purge {
-            Logged::Purge(purge) => purge.takes(key),
+            Logged::Purge(purge) => purge.takes(key, &has_tag),
             Logged::Resource(hashes) => hashes.contains(&resource),
         };
         running.forgotten > self.seq || running.purges.iter().rev().take_while(|(seq, _)| *seq > self.seq).any(|(_, purge)| takes(purge))
@@ -199,23 +202,26 @@ mod tests {
         for taken in [
             Purge::All,
             Purge::Rule("r".into()),
+            Purge::Tag("t".into(), Vec::new()),
+            Purge::Tag("x".into(), vec!["q".into(), "r".into()]),
             Purge::Function("f".into(), prefixes()),
             Purge::Url(place("/functions/v1/f/a?x=1")),
             Purge::Url(place("https://H:1/functions/v1/f/a?x=1")),
             Purge::Prefix(place("/functions/v1/f/")),
             Purge::Prefix(place("http://h:1")),
         ] {
-            assert!(taken.takes(&KEY), "{taken:?}");
+            assert!(taken.takes(&KEY, |tag| tag == "t"), "{taken:?}");
         }
         for left in [
             Purge::Rule("r2".into()),
+            Purge::Tag("x".into(), vec!["q".into()]),
             Purge::Function("functions".into(), prefixes()),
             Purge::Url(place("/functions/v1/f/a")),
             Purge::Url(place("https://h/functions/v1/f/a?x=1")),
             Purge::Prefix(place("/functions/v1/f/b")),
             Purge::Prefix(place("http://h")),
         ] {
-            assert!(!left.takes(&KEY), "{left:?}");
+            assert!(!left.takes(&KEY, |tag| tag == "t"), "{left:?}");
         }
         assert_eq!([Place::parse("functions"), Place::parse("ftp://h/"), Place::parse("http:///x"), Place::parse("")], [const { None }; 4]);
     }
@@ -226,12 +232,12 @@ mod tests {
         let before = log.begin();
         log.add(Logged::Resource([7, 0]));
         let after = log.begin();
-        assert!(before.is_purged(&KEY, 7) && !before.is_purged(&KEY, 8) && !after.is_purged(&KEY, 7));
+        assert!(before.is_purged(&KEY, 7, |_| false) && !before.is_purged(&KEY, 8, |_| false) && !after.is_purged(&KEY, 7, |_| false));
         log.add(Logged::Purge(Arc::new(Purge::Rule("r".into()))));
-        assert!(after.is_purged(&KEY, 8) && !after.is_purged(&KeyParts { rule: "s", ..KEY }, 8));
+        assert!(after.is_purged(&KEY, 8, |_| false) && !after.is_purged(&KeyParts { rule: "s", ..KEY }, 8, |_| false));
         drop((before, after));
         assert!(log.lock().purges.is_empty(), "nobody asks any more");
-        assert!(!log.begin().is_purged(&KEY, 7));
+        assert!(!log.begin().is_purged(&KEY, 7, |_| false));
     }
 
     #[test]
@@ -239,8 +245,8 @@ mod tests {
         let log = Arc::<Log>::default();
         let begun = log.begin();
         (0..5_000).for_each(|_| log.add(Logged::Resource([1, 0])));
-        assert!(!begun.is_purged(&KEY, 2));
+        assert!(!begun.is_purged(&KEY, 2, |_| false));
         (10..2_000).for_each(|n| log.add(Logged::Resource([n, 0])));
-        assert!(begun.is_purged(&KEY, 2) && !log.begin().is_purged(&KEY, 2));
+        assert!(begun.is_purged(&KEY, 2, |_| false) && !log.begin().is_purged(&KEY, 2, |_| false));
     }
 }

@@ -128,7 +128,7 @@ impl Responses {
         let mut stored = Err(NotStored::Purged);
         self.change(key, &rule, |old, books| {
             // judged under the lock that a purge takes: it comes before, and is in the log, or after, and finds the entry
-            if begun.is_purged(&key.parts(), books.resource(&key.parts())) {
+            if begun.is_purged(&key.parts(), books.resource(&key.parts()), |tag| entry.has_tag(tag)) {
                 return None;
             }
             stored = Ok(Arc::clone(&entry));

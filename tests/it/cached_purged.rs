@@ -180,3 +180,60 @@ async fn the_command_purges_through_the_socket() {
     assert_eq!(run(&[]).0, Some(2));
     assert_eq!(run(&["--prefix", "no-path"]).0, Some(1));
 }
+
+const TAGGED: &str = r#"
+cache:
+  include:
+    - { name: config, match: { function: "config*" }, ttl: 5m, scope: public, tags: [settings] }
+    - { name: other, match: { function: "other*" }, ttl: 5m, scope: public }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_of_a_rule_or_of_an_answer_takes_its_answers_and_nobody_sees_it() {
+    let origin = Origin::start(|seen| match seen.target() {
+        "/other/a" => Reply::new(200, &[("Cache-Tag", "user-1, news"), ("cache-tag", " x ")], "a"),
+        "/plain" => Reply::new(200, &[("Cache-Tag", "of-another-cache")], "p"),
+        target => Reply::ok(target),
+    })
+    .await;
+    let sidecar = still(&origin, TAGGED).await;
+    let targets = ["/config", "/other/a", "/other/b"];
+    let purge = async |tag: &str| {
+        let request = post("/cache/purge", json!({ "tag": tag }).to_string()).header("Content-Type", "application/json");
+        through_socket(&sidecar.socket, &request).await.json()["purged"].clone()
+    };
+    for (tag, gone) in
+        [("settings", vec![0]), ("user-1", vec![1]), ("news", vec![1]), ("x", vec![1]), ("user", vec![]), ("user-1, news", vec![])]
+    {
+        for target in targets {
+            let first = sidecar.get(target).await;
+            let hit = sidecar.get(target).await;
+            assert_eq!(told(&hit), HIT, "{target}");
+            assert!(!first.has("cache-tag") && !hit.has("cache-tag"));
+        }
+        assert_eq!(purge(tag).await, json!(gone.len()), "{tag}");
+        for (at, target) in targets.into_iter().enumerate() {
+            assert_eq!(hits(&sidecar, target).await, !gone.contains(&at), "{tag}: {target}");
+        }
+    }
+    assert_eq!(sidecar.get("/plain").await.header("cache-tag"), "of-another-cache", "no rule, not ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_on_its_way_when_its_tag_was_purged_is_not_stored() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |_| Reply::new(200, &[("Cache-Tag", "news")], "x").behind(&held)).await;
+    let sidecar = still(&origin, TAGGED).await;
+    for (tag, stored) in [("weather", true), ("news", false)] {
+        gate.shut();
+        let target = format!("/other/{tag}");
+        let task = crate::cached_flights::begin(&sidecar, get(&target));
+        origin.until(if stored { 1 } else { 2 }).await;
+        let request = post("/cache/purge", json!({ "tag": tag }).to_string()).header("Content-Type", "application/json");
+        through_socket(&sidecar.socket, &request).await;
+        gate.open();
+        assert_eq!(task.await.expect("no panic").text(), "x");
+        assert_eq!(hits(&sidecar, &target).await, stored, "{tag}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Keys of `cache:`.
 
-use super::forms::{COOKIE_NAME, DURATION, HEADER, NAME, QUERY_NAME};
+use super::forms::{COOKIE_NAME, DURATION, HEADER, NAME, QUERY_NAME, TAG};
 use super::matching::{EXCLUDED, MATCHER};
 use super::{Default, Key, Map, Needs, Value};
 use crate::cache::Scope;
@@ -99,6 +99,13 @@ pub const CACHE_RULE: Map = Map::new(
             "What of a request tells its answer from others, beside Host and path, and under `per_caller` the caller.",
         )
         .trap("What is not in the key does not reach the function when it is asked for such an answer."),
+        Key::new(
+            "tags",
+            Value::List(&Value::Text(&TAG)),
+            Default::Is("[]"),
+            "[profile]",
+            "Names by which `purge --tag` finds its answers. An answer may name more in `Cache-Tag`, which callers do not see.",
+        ),
         Key::new(
             "origin_cache_control",
             Value::Word(&["respect", "override"]),

@@ -39,6 +39,8 @@ pub const VALUE_GLOB: Form = loose("glob of a value", "");
 pub const PATH_GLOB: Form = form("glob of a path", r"^[/*?\[{\\]");
 /// `hub.challenge`.
 pub const QUERY_NAME: Form = loose("name of a query parameter", r"^[^&=# ]+$");
+/// `profile`, as `Cache-Tag` lists it.
+pub const TAG: Form = loose("tag", r"^[!-+\--~]+$");
 /// `__cf_bm` (RFC 6265 4.1.1).
 pub const COOKIE_NAME: Form = loose("name of a cookie", r"^[A-Za-z0-9!#$%&'+.^_`|~-]+$");
 /// `x-tenant` (RFC 9110 5.1).

@@ -1,6 +1,7 @@
 //! Taking answers out before their time: purges, and what unsafe methods changed.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,14 +18,15 @@ impl Responses {
         self.purges.add(Logged::Purge(purge.clone().into()));
         let gone = RefCell::new(Vec::new());
         self.slots.retain(|key, slot| {
-            let kept = !purge.takes(&key.parts());
+            let kept = !purge.takes(&key.parts(), |tag| slot.has_tag(tag));
             if !kept {
                 gone.borrow_mut().push((key.clone(), Arc::clone(slot)));
             }
             kept
         });
         let gone = gone.into_inner();
-        books.purged(&gone, |key| purge.takes(&key.parts()));
+        let named: HashSet<&CacheKey> = gone.iter().map(|(key, _)| key).collect();
+        books.purged(&gone, |key| named.contains(key));
         drop(books); // what was removed is freed after it
         gone.iter().map(|(_, slot)| slot.len()).sum()
     }
@@ -33,7 +35,7 @@ impl Responses {
     pub fn soften(&self, purge: &Purge, now: Instant) -> u64 {
         self.purges.add(Logged::Purge(purge.clone().into()));
         let mut softened = 0;
-        for (key, slot) in self.slots.iter().filter(|(key, _)| purge.takes(&key.parts())) {
+        for (key, slot) in self.slots.iter().filter(|(key, slot)| purge.takes(&key.parts(), |tag| slot.has_tag(tag))) {
             self.change(&key, slot.rule(), |old, _| {
                 let old = old?;
                 softened += old.len();
@@ -46,7 +48,7 @@ impl Responses {
     /// How many answers [`Self::purge`] would remove.
     #[must_use]
     pub fn count(&self, purge: &Purge) -> u64 {
-        self.slots.iter().filter(|(key, _)| purge.takes(&key.parts())).map(|(_, slot)| slot.len()).sum()
+        self.slots.iter().filter(|(key, slot)| purge.takes(&key.parts(), |tag| slot.has_tag(tag))).map(|(_, slot)| slot.len()).sum()
     }
 
     /// Removes every answer of one resource, under all rules, scopes and variants, and keeps out what is being fetched of it

@@ -155,6 +155,11 @@ impl Slot {
         Some(Arc::clone(&variant.entry))
     }
 
+    /// Whether any of its entries has a tag.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.variants.iter().any(|v| v.entry.has_tag(tag))
+    }
+
     /// The newest entry.
     pub fn newest(&self) -> Option<&Entry> {
         self.variants.first().map(|v| &*v.entry)
