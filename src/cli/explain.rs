@@ -255,7 +255,7 @@ mod tests {
         let question = Question::new(Method::GET, "/a?d=1&b", HeaderMap::new(), Bytes::new()).expect("a request");
         let report = explain(&rules, &Site::default(), &question, &CallerSecret::new([1; 16])).report;
         let expected = "GET /a\nfunction a, listener functions\n\ncache: lookup, rule a, scope anonymous, ttl 5m\n  match                  function a\n  \
-            ttl                    5m\n  scope                  anonymous\n  statuses               default\n  origin_cache_control   override\n  ignore_set_cookie      x, y\n  key                    query b, c; headers x-a\n  \
+            ttl                    5m\n  scope                  anonymous\n  statuses               default\n  origin_cache_control   override\n  ignore_set_cookie      x, y\n  key                    query b, c; headers x-a\n  tags                   none\n  \
             stale_while_revalidate 0s\n  stale_if_error         0s\n  client_control         ignore\n  key rule      a\n  \
             key upstream  functions\n  key host      \n  key path      /a\n  key query     ?b\n  key x-a       none\n  exclude **/x                 does not match: path\n  \
             include a                    matches\n  include b                    not reached\n\ndedup: none\n\nslow after 1s\n";
