@@ -1,7 +1,7 @@
 //! Whether one matcher is sure to match all that another one matches, told without a request: what stands above a rule and covers it keeps
 //! every request from it. What cannot be told by the texts of the globs counts as not covered.
 
-use super::matcher::{Matcher, Pattern};
+use super::{Matcher, Pattern};
 
 /// Characters that mean something in a glob.
 const META: [char; 5] = ['*', '?', '[', '{', '\\'];

@@ -5,6 +5,8 @@ pub mod facts;
 pub mod function;
 pub mod matcher;
 pub mod path;
+pub mod pattern;
 
 pub use facts::Facts;
-pub use matcher::{Matcher, Mismatch, Pattern};
+pub use matcher::{Matcher, Mismatch};
+pub use pattern::Pattern;
