@@ -1,5 +1,6 @@
 //! Equal misses at the same time: one call to the function, whatever becomes of the caller it was made for.
 
+use edge_sidecar::clock::Clock;
 use tokio::task::JoinHandle;
 
 use crate::cached::{HIT, PUBLIC, STORED, still, told};
@@ -72,6 +73,40 @@ async fn forty_equal_misses_are_one_call() {
     }
     let rate = sidecar.metrics().await["cache"]["config"]["hitRate"].as_f64().expect("a number");
     assert!((rate - 40.0 / 41.0).abs() < 1e-9, "{rate}");
+}
+
+/// Waiters are told by event: this prints how long after the leader the last of them has its answer (5 ms and less, where others leave
+/// the machine alone).
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_are_answered_when_the_leader_is() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |_| Reply::ok("once").behind(&held)).await;
+    let sidecar = still(&origin, PUBLIC).await;
+    let clock = Clock::system();
+    let timed = |mut connection: Connection| {
+        let clock = clock.clone();
+        tokio::spawn(async move { (connection.read(&get("/config")).await.text(), clock.now()) })
+    };
+    let (leader, _) = leader_and_waiters(&sidecar, &origin, 0).await;
+    let mut waiters = Vec::new();
+    for _ in 0..39 {
+        let mut waiter = sidecar.connect().await;
+        waiter.write(&get("/config")).await;
+        waiters.push(timed(waiter));
+    }
+    until_waiting(&sidecar, 39).await;
+    let leader = timed(leader);
+    gate.open();
+    let (_, first) = leader.await.expect("no panic");
+    let mut last = first;
+    for waiter in waiters {
+        let (text, at) = waiter.await.expect("no panic");
+        assert_eq!(text, "once");
+        last = last.max(at);
+    }
+    assert_eq!(origin.count(), 1);
+    eprintln!("of 39 waiters the last has its answer {:?} after the leader", last - first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

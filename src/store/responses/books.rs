@@ -136,6 +136,12 @@ impl Books {
         u32::try_from(self.hasher.hash_one(caller) >> 40).expect("24 bits are left")
     }
 
+    /// Whether no key is known.
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        self.resources.is_empty()
+    }
+
     /// The keys with this hash, and perhaps others.
     pub(super) fn keys_of(&self, resource: u64) -> Vec<CacheKey> {
         self.resources.iter_hash(resource).cloned().collect()

@@ -8,6 +8,7 @@ use crate::cache::policy::{Answer, storable};
 use crate::cache::request::Request;
 use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::clock::Clock;
+use crate::store::purge::Purge;
 
 mod model;
 
@@ -158,4 +159,29 @@ fn the_books_are_exact_after_many_threads() {
     assert!(totals.bytes > 0 && totals.bytes <= totals.capacity);
     assert_eq!(usage.iter().map(|(_, u)| u.bytes).sum::<u64>(), totals.bytes);
     assert_eq!(usage.iter().map(|(_, u)| u.entries + u.evictions).sum::<u64>(), 1600, "each insert is there or counted as gone");
+}
+
+#[test]
+fn the_cap_holds_while_small_and_big_answers_pass_through() {
+    let (clock, none) = (Clock::manual(), HeaderMap::new());
+    let store = Responses::new(8 << 20, 1 << 20);
+    let body = vec![0; 1 << 20];
+    let pass = |number: usize, len: usize| {
+        let key = key("r", &format!("/{number}"), &none);
+        store.insert(&key, entry(&clock, "r", &none, &none, &body[..len]), &store.begin()).expect("room");
+        assert!(store.bytes() <= store.totals().capacity, "{number}");
+    };
+    (0..20_000).for_each(|number| pass(number, number * 7919 % 2000));
+    (20_000..20_200).for_each(|number| pass(number, number * 7919 % (1 << 20)));
+    (20_200..22_000).for_each(|number| pass(number, 56));
+    let totals = store.totals();
+    let kept = |number: &usize| matches!(store.lookup(&key("r", &format!("/{number}"), &none), &none, clock.now()), Found::Entry { .. });
+    let there: Vec<usize> = (0..22_000).filter(kept).collect();
+    assert_eq!(there.len() as u64, totals.entries);
+    // the index knows what is there, and no more
+    store.invalidate("h", &format!("/{}", there[0]), None);
+    assert_eq!(store.totals().entries, totals.entries - 1);
+    assert_eq!(store.purge(&Purge::All), totals.entries - 1);
+    assert_eq!((store.bytes(), store.totals().entries), (0, 0));
+    assert!(store.books().is_bare());
 }
