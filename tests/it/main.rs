@@ -23,6 +23,7 @@ mod command;
 mod confined;
 mod corpora;
 mod deploy;
+mod documents;
 mod doors;
 mod drain;
 mod drain_load;
