@@ -3,8 +3,9 @@
 use super::diagnostics::{Code, Problem, Span};
 use super::grammar::{Default as Without, Map};
 use super::spanned::{Key, Kind, Node};
-use super::values::{Fault, suggestion};
+use super::values::{Fault, nearest, suggestion};
 use super::verify_rule::Secrets;
+use crate::engine::Site;
 
 /// Collects problems on the way.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Decoder {
     pub problems: Vec<Problem>,
     /// What becomes of secrets.
     pub secrets: Secrets,
+    /// Where requests come in, as far as is known.
+    pub sites: Vec<Site>,
 }
 
 /// The entries of one mapping whose keys are all known.
@@ -46,7 +49,12 @@ impl Decoder {
             Kind::Sequence(_) => "a list",
             Kind::Mapping(_) => "a mapping",
         };
-        self.error(Code::WrongType, node.span, format!("expected {wanted}, found {found}"), format!("give it {wanted}"));
+        let how = match wanted {
+            "a list" => ": begin each entry with `- `, or write `[a, b]`",
+            "a mapping" => ": `key: value` in lines of their own, or `{ key: value }`",
+            _ => "",
+        };
+        self.error(Code::WrongType, node.span, format!("expected {wanted}, found {found}"), format!("give it {wanted}{how}"));
     }
 
     /// The entries of a mapping with the keys of the grammar; unknown ones are reported with the nearest known one.
@@ -179,7 +187,10 @@ impl<'n> Fields<'n> {
     pub fn required(&self, decoder: &mut Decoder, key: &str) -> Option<&'n Node> {
         debug_assert!(self.map.key(key).is_some_and(|k| k.default == Without::Required), "the grammar says that `{key}` may be absent");
         let node = self.get(key);
-        if node.is_none() {
+        let known = self.map.names();
+        // of a misspelt key it has been said already
+        let misspelt = |key: &str| self.entries.iter().any(|(k, _)| !known.contains(&&*k.text) && nearest(&k.text, &known) == Some(key));
+        if node.is_none() && !misspelt(key) {
             decoder.error(Code::MissingKey, self.span, format!("the key `{key}` is missing here"), format!("add `{key}: ...`"));
         }
         node

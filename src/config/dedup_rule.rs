@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
 use super::grammar;
-use super::rules::{has_any, head, methods_error};
+use super::rules::{head, methods};
 use super::spanned::{Kind, Node};
 use super::values::{self, suggestion};
 use super::verify_rule::verify;
 use crate::dedup::source::{Field, Place, Preset};
 use crate::dedup::{self, DuplicateResponse, IdSource, WhileFirstRuns};
 use crate::engine::Rule;
+use crate::engine::expect::span;
 
 /// Longest `window:`; Meta repeats a message for up to so long.
 pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -34,9 +35,9 @@ pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>>
     // a rule whose signature is not understood is no rule: it would let everything pass
     let verify = fields.get("verify").map_or(Some(None), |n| verify(d, n).map(Some));
     let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m != Method::GET && m != Method::HEAD) {
-        methods_error(d, node, "requests with GET and HEAD are not deduplicated");
-    }
+    let carries = |m: &Method| ![Method::GET, Method::HEAD, Method::OPTIONS].contains(m);
+    methods(d, node, &matcher, carries, "requests with GET, HEAD and OPTIONS are not deduplicated");
+    times(d, fields, window, while_first_runs, wait_timeout);
     let settings = dedup::Settings {
         id: id?,
         window,
@@ -46,6 +47,18 @@ pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>>
         verify: verify?,
     };
     Some(Rule { name: name?.into(), matcher, settings })
+}
+
+/// Times that make each other pointless.
+fn times(d: &mut Decoder, fields: Fields<'_>, window: Duration, while_first_runs: Option<WhileFirstRuns>, wait_timeout: Duration) {
+    let Some(node) = fields.get("wait_timeout") else { return };
+    if while_first_runs == Some(WhileFirstRuns::Forward) {
+        let help = "remove `wait_timeout`, or write `while_first_runs: wait`";
+        d.warning(Code::Contradiction, node.span, "with `while_first_runs: forward` no copy waits", help);
+    } else if wait_timeout > window {
+        let message = format!("a copy waits for longer than the window of {}", span(window));
+        d.warning(Code::Contradiction, node.span, message, "lengthen `window` (24h is usual for webhooks), or shorten `wait_timeout`");
+    }
 }
 
 /// The sender whose preset an `id:` is, or begins with.

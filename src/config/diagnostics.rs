@@ -6,6 +6,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use super::secrets::has_secret;
+
 /// Most problems shown by [`render`]; the JSON form has all.
 const SHOWN: usize = 100;
 
@@ -144,6 +146,10 @@ codes! {
     Unsupported = "unsupported",
     /// Can never match.
     Unreachable = "unreachable",
+    /// Two settings of which one makes the other pointless.
+    Contradiction = "contradiction",
+    /// Allowed, but more than most people mean by it.
+    Risk = "risk",
     /// An expectation of `tests:` that does not hold.
     TestFailed = "test-failed",
     /// More memory than there is.
@@ -258,6 +264,7 @@ fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str, hidden: bool)
 fn may_hold_secret(line: &str) -> bool {
     let plain = line.to_ascii_lowercase().replace(['"', '\'', ' '], "");
     ["verify:", "secret:", "secrets:", "secret_", "password:", "token:", "whsec_"].iter().any(|word| plain.contains(word))
+        || has_secret(line)
 }
 
 /// The one line of a span, and the span within it; a value of several lines is marked on its first.

@@ -42,6 +42,16 @@ pub fn read(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
     ] {
         *limit = f.or(d, key, *limit, values::positive);
     }
+    let (all, one, connections) = (limits.in_flight, limits.in_flight_per_function, limits.connections);
+    let pointless = [
+        ("in_flight_per_function", one > all, "one function may have more requests in flight than all together"),
+        ("in_flight", all > connections, "more requests may be in flight than there are connections to send them"),
+    ];
+    for (key, is_pointless, message) in pointless {
+        if let Some(node) = f.get(key).filter(|_| is_pointless) {
+            d.warning(Code::Contradiction, node.span, message, "lower this limit, or raise the other one");
+        }
+    }
 }
 
 fn header(text: &str) -> Result<usize, Fault> {

@@ -1,11 +1,13 @@
 //! `match:` blocks and `exclude:` lists of a rules file.
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
 use super::grammar::{EXCLUSION, MATCH};
 use super::spanned::{Kind, Node};
 use super::values;
+use crate::engine::Site;
 use crate::engine::ruleset::Exclusion;
+use crate::rules::function::name as function_of;
 use crate::rules::{Matcher, Pattern};
 
 /// A `match:` block, or a bare string that means its `path`.
@@ -39,18 +41,43 @@ pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
         }
         no_entries(d, node, entries.is_empty());
     }
+    served(d, fields, &result);
     Some(result)
+}
+
+/// Warns of a listener that there is not, and of a path whose function is another one.
+fn served(d: &mut Decoder, fields: Fields<'_>, matcher: &Matcher) {
+    let sites = d.sites.clone();
+    let meant = |site: &&Site| matcher.listener.as_ref().is_none_or(|listener| listener.is_match(&site.listener));
+    if sites.is_empty() {
+        return;
+    }
+    if let (Some(node), false) = (fields.get("listener"), sites.iter().any(|site| meant(&site)))
+        && let Some(glob) = &matcher.listener
+    {
+        let names: Vec<&str> = sites.iter().map(|site| site.listener.as_str()).collect();
+        let message = format!("no listener of the sidecar file is named `{}`", glob.as_str());
+        return d.warning(Code::UnknownName, node.span, message, values::suggestion(glob.as_str(), &names));
+    }
+    let (Some(node), Some(path), Some(wanted)) = (fields.get("path"), &matcher.path, &matcher.function) else { return };
+    let names = sites.iter().filter(meant).map(|site| function_of(path.as_str(), &site.prefix));
+    let names: Vec<&str> = names.collect();
+    if path.is_literal() && !names.iter().any(|name| wanted.is_match(name)) {
+        let message = format!("the function of this path is `{}`, which `function: {}` never matches", names[0], wanted.as_str());
+        d.warning(Code::Unreachable, node.span, message, "both must hold: remove one of them");
+    }
 }
 
 /// A function's name is one segment of a path.
 fn function(text: &str) -> Result<Pattern, values::Fault> {
     if text.contains('/') {
-        let last = text.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or("*");
+        let last = text.rsplit('/').find(|segment| segment.contains(char::is_alphanumeric)).unwrap_or("*");
+        let path = if text.starts_with('/') { text.to_owned() } else { format!("**/{text}") };
         let message = format!("`{text}` matches no function: a name has no `/`");
         return Err(values::Fault {
             code: Code::BadGlob,
             message,
-            help: format!("write `path: \"{text}\"`, or the name alone, `function: \"{last}\"`"),
+            help: format!("write `path: \"{path}\"`, or the name alone, `function: \"{last}\"`"),
         });
     }
     values::glob(text)

@@ -22,6 +22,7 @@ pub mod presets;
 mod restart;
 pub mod rules;
 pub mod schema;
+mod secrets;
 pub mod settings;
 pub mod settle;
 pub mod sidecar;

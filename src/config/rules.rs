@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderName, Method};
 
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
@@ -13,11 +14,13 @@ use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
 use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
-use crate::engine::ruleset::SlowRule;
+use crate::engine::ruleset::{Exclusion, SlowRule};
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
 use crate::upstream::health;
 
+/// What to do about an entry that another one keeps from its requests.
+const FIRST_DECIDES: &str = "the first that matches decides: move the narrower one up, or remove it";
 /// Longest `health.window`.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -30,7 +33,7 @@ pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
     let rules = RuleSet {
         cache: fields.get("cache").map(|n| section(d, n, &grammar::CACHE, cache_rule)).unwrap_or_default(),
         dedup: fields.get("dedup").map(|n| section(d, n, &grammar::DEDUP, dedup_rule)).unwrap_or_default(),
-        slow: fields.get("slow").map(|n| d.each(n, slow_rule)).unwrap_or_default(),
+        slow: fields.get("slow").map(|n| slow(d, n)).unwrap_or_default(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
     };
     // of rules with mistakes in them the tests would say what follows from the mistakes
@@ -65,10 +68,12 @@ fn section<S>(d: &mut Decoder, node: &Node, map: &'static Map, rule: ReadRule<S>
         if d.problems[before..].iter().any(Problem::is_error) {
             continue;
         }
-        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher || earlier.matcher.is_all()) {
-            let all = if earlier.matcher == rule.matcher { "the same requests" } else { "every request" };
-            let message = format!("the rule `{}` is never reached: `{}` above it matches {all}", rule.name, earlier.name);
-            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides: move the narrower one up, or remove it");
+        if let Some(all) = exclude.iter().find(|exclusion: &&Exclusion| exclusion.matcher.covers(&rule.matcher)) {
+            let message = format!("the rule `{}` is never reached: the exclusion `{}` matches all of its requests", rule.name, all.name);
+            d.warning(Code::Unreachable, item.span, message, "exclusions always win: narrow the exclusion, or remove the rule");
+        } else if let Some(earlier) = include.iter().find(|earlier| earlier.matcher.covers(&rule.matcher)) {
+            let message = format!("the rule `{}` is never reached: `{}` above it matches all of its requests", rule.name, earlier.name);
+            d.warning(Code::Unreachable, item.span, message, FIRST_DECIDES);
         }
         include.push(Arc::new(rule));
     }
@@ -95,8 +100,9 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
     let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
     let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
-        methods_error(d, node, "only answers to GET and HEAD are cached");
+    methods(d, node, &matcher, |m| m == Method::GET || m == Method::HEAD, "only answers to GET and HEAD are cached");
+    if scope == Some(Scope::Public) {
+        shared_with_all(d, node, &matcher);
     }
     let settings = cache::Settings {
         statuses: statuses?,
@@ -108,13 +114,32 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     Some(Rule { name: name?.into(), matcher, settings })
 }
 
-pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
-    matcher.methods.iter().any(wanted)
+/// Checks that the methods of a rule are of use: an error if none is, a warning for those that are not. `why` says what is of use.
+pub(super) fn methods(d: &mut Decoder, node: &Node, matcher: &Matcher, is_used: impl Fn(&Method) -> bool, why: &str) {
+    let (used, unused): (Vec<&Method>, Vec<&Method>) = matcher.methods.iter().partition(|method| is_used(method));
+    let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
+    let list = |methods: &[&Method]| methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    match (used.is_empty(), unused.is_empty()) {
+        (_, true) => {}
+        (true, false) => {
+            let help = "with these methods the rule can never apply: name others, or remove `method`";
+            d.error(Code::Unreachable, span, why, help);
+        }
+        (false, false) => {
+            let message = format!("{why}: of no use here are {}", list(&unused));
+            d.warning(Code::Unreachable, span, message, format!("write `method: [{}]`", list(&used)));
+        }
+    }
 }
 
-pub(super) fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
-    let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
-    d.error(Code::Unreachable, span, message, "with these methods the rule can never apply");
+/// A rule that is for callers who say who they are, and gives the answer of one to all.
+fn shared_with_all(d: &mut Decoder, node: &Node, matcher: &Matcher) {
+    let credential = |name: &HeaderName| [AUTHORIZATION.as_str(), COOKIE.as_str(), "apikey"].contains(&name.as_str());
+    if let Some((name, _)) = matcher.headers.iter().find(|(name, _)| credential(name)) {
+        let span = node.get("scope").map_or(node.span, |n| n.span);
+        let message = format!("`public` gives the answer of one caller with `{name}` to all others with such a field");
+        d.warning(Code::Risk, span, message, "write `scope: per_caller`, unless the answer is the same for all");
+    }
 }
 
 fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
@@ -135,6 +160,19 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
         d.error(Code::EmptyValue, node.span, "no status is given a lifetime", "such as `ttl: 5m` or `ttl: { 200: 5m, 404: 15s }`");
     }
     Some(Ttl::ByStatus(list))
+}
+
+fn slow(d: &mut Decoder, node: &Node) -> Vec<SlowRule> {
+    let mut lines: Vec<(SlowRule, usize)> = Vec::new();
+    for item in d.list(node).unwrap_or_default() {
+        let Some(rule) = slow_rule(d, item) else { continue };
+        if let Some((_, line)) = lines.iter().find(|(earlier, _)| earlier.matcher.covers(&rule.matcher)) {
+            let message = format!("this entry is never reached: the one in line {line} matches all of its requests");
+            d.warning(Code::Unreachable, item.span, message, FIRST_DECIDES);
+        }
+        lines.push((rule, item.span.line));
+    }
+    lines.into_iter().map(|(rule, _)| rule).collect()
 }
 
 fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {

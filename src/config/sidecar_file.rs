@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
 use super::host::Host;
-use super::sidecar::{Admin, Drain, Level, Listener, Log, Memory, Sidecar};
+use super::sidecar::{Admin, Drain, Level, Listener, Log, Memory, Network, Sidecar};
 use super::spanned::{Kind, Node};
 use super::{grammar, limits_file, upstream_file, values};
 
@@ -58,7 +58,7 @@ pub fn decode(d: &mut Decoder, root: &Node, host: &Host) -> Sidecar {
     }
     read_sections(d, fields, &mut result);
     if let Some(node) = fields.get("trusted_proxies") {
-        result.trusted_proxies = d.each(node, |d, item| d.read(item, values::network));
+        result.trusted_proxies = d.each(node, proxy);
     }
     if let Some(node) = fields.get("rules") {
         result.rules = fields.optional("rules").and_then(|_| path(d, node));
@@ -139,6 +139,16 @@ pub fn not_empty(d: &mut Decoder, node: &Node) {
     }
 }
 
+/// A network of proxies.
+fn proxy(d: &mut Decoder, node: &Node) -> Option<Network> {
+    let network = d.read(node, values::network)?;
+    if network.bits == 0 {
+        let help = "name the proxies' own networks, such as `10.0.0.0/8`";
+        d.warning(Code::Risk, node.span, "everybody is a trusted proxy: each caller chooses the address that functions see", help);
+    }
+    Some(network)
+}
+
 /// Names are unique, addresses do not collide, listeners name upstreams that exist.
 fn references(d: &mut Decoder, fields: Fields<'_>, result: &Sidecar) {
     let upstreams: Vec<&str> = match fields.get("upstreams") {
@@ -159,6 +169,22 @@ fn references(d: &mut Decoder, fields: Fields<'_>, result: &Sidecar) {
         }
         if let Some((node, name)) = item.get("upstream").and_then(|n| Some((n, n.scalar()?))) {
             d.known(name, node.span, "upstream", &upstreams);
+        }
+    }
+    if list.items().is_empty()
+        || !list.items().iter().all(|item| item.get("upstream").and_then(Node::scalar).is_some_and(|name| upstreams.contains(&name)))
+    {
+        return;
+    }
+    for (name, span) in fields.get("upstreams").into_iter().flat_map(Node::items).filter_map(super::matching::name_of) {
+        let used = list.items().iter().any(|item| item.get("upstream").and_then(Node::scalar) == Some(name));
+        if !used {
+            d.warning(
+                Code::Unreachable,
+                span,
+                format!("no listener goes to the upstream `{name}`"),
+                "name it in `listeners`, or remove it",
+            );
         }
     }
 }

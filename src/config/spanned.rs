@@ -204,7 +204,9 @@ impl Builder<'_> {
     fn syntax(&mut self, error: &saphyr_parser::ScanError) {
         let span = self.token(*error.marker());
         let quoted = matches!(self.text[span.start..].chars().next(), Some('*' | '&' | '!' | '%' | '@' | '`'));
-        let help = if quoted {
+        let help = if error.info().contains("quoted scalar") {
+            "look for a quotation mark above that is not closed"
+        } else if quoted {
             "a value that begins with this character goes in quotes"
         } else {
             "look for an open bracket or quotation mark above, a wrong indentation, or `: ` in text without quotes"

@@ -68,11 +68,19 @@ fn pool_and_times(d: &mut Decoder, fields: Fields<'_>, result: &mut Upstream) {
         result.max_idle = f.or(d, "max_idle", result.max_idle, max_idle);
         result.idle_timeout = f.or(d, "idle_timeout", result.idle_timeout, values::positive);
         result.max_in_use = f.or(d, "max_in_use", result.max_in_use, values::count);
+        if let Some(node) = f.get("max_idle").filter(|_| result.max_idle > result.max_in_use) {
+            let message = format!("more connections are kept idle than the {} that are ever in use", result.max_in_use);
+            d.warning(Code::Contradiction, node.span, message, "lower `max_idle`, or raise `max_in_use`");
+        }
     }
     if let Some(f) = fields.get("timeouts").and_then(|n| d.fields(n, &grammar::TIMEOUTS)) {
         result.connect = f.or(d, "connect", result.connect, values::positive);
         result.first_byte = f.or(d, "first_byte", result.first_byte, values::positive);
         result.between_bytes = f.or(d, "between_bytes", result.between_bytes, values::positive);
+        if let Some(node) = f.get("connect").or(f.get("first_byte")).filter(|_| result.connect > result.first_byte) {
+            let message = "connecting may take longer than the whole answer is waited for";
+            d.warning(Code::Contradiction, node.span, message, "`connect` is a second or two; lower it, or raise `first_byte`");
+        }
     }
     let Some(f) = fields.get("retries").and_then(|n| d.fields(n, &grammar::RETRIES)) else { return };
     let attempts = f.or(d, "attempts", u64::from(result.retries.attempts), values::number_in(1, 100));
@@ -83,6 +91,9 @@ fn pool_and_times(d: &mut Decoder, fields: Fields<'_>, result: &mut Upstream) {
     if kinds.is_empty() && on.items().is_empty() {
         // `on: []` = nothing is tried again
         result.retries.attempts = 1;
+        for node in ["attempts", "backoff"].into_iter().filter_map(|key| f.get(key)) {
+            d.warning(Code::Contradiction, node.span, "with `on: []` nothing is tried again", "remove it, or write `on: [connect]`");
+        }
     }
 }
 

@@ -188,7 +188,9 @@ pub fn glob(text: &str) -> Result<Pattern, Fault> {
     if text.is_empty() {
         return fault(Code::BadGlob, "an empty glob matches nothing", "write `\"*\"` or `\"**\"` for all");
     }
-    Pattern::new(text).or_else(|why| fault(Code::BadGlob, format!("`{text}` is not a glob: {why}"), "see `match` in the README"))
+    Pattern::new(text).or_else(|why| {
+        fault(Code::BadGlob, format!("`{text}` is not a glob: {why}"), "close each `[` and `{`; a `\\` before one makes it plain text")
+    })
 }
 
 /// A glob on a path.

@@ -34,6 +34,7 @@ mod functions;
 mod guard;
 mod ids;
 mod image;
+mod kubectl;
 mod layering;
 mod life;
 mod memory;

@@ -87,7 +87,7 @@ pub const DEDUP_RULE: Map = Map::new(
             "while_first_runs",
             Value::Word(&["wait", "forward"]),
             Default::Is("wait"),
-            "forward",
+            "wait",
             "What a copy does that comes while the first one still runs: wait for its outcome, or go to the function as \
              well.",
         ),

@@ -9,7 +9,7 @@ mod rules;
 mod sidecar;
 mod upstream;
 
-pub use cache::{CACHE, CACHE_RULE, STORABLE};
+pub use cache::{CACHE, CACHE_RULE, SCOPES, STORABLE};
 pub use dedup::{DEDUP, DEDUP_RULE, DUPLICATE_RESPONSE, ID, VERIFY};
 pub use forms::Form;
 pub use matching::{EXCLUSION, MATCH, METHODS};

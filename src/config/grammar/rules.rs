@@ -5,6 +5,8 @@ use super::dedup::DEDUP;
 use super::forms::{DURATION, GLOB, HEADER, PERCENTAGE, REQUEST, SOME_TEXT, TEXT};
 use super::matching::MATCHER;
 use super::{Default, Key, Map, Needs, Value};
+use crate::cache::Bypass;
+use crate::dedup::SkipReason;
 
 /// The whole file.
 pub const RULES: Map = Map::new(
@@ -143,6 +145,26 @@ pub const TEST: Map = Map::new(
     ],
 );
 
+/// Reasons of `bypass:`.
+const BYPASSES: [&str; Bypass::ALL.len()] = {
+    let mut words = [""; Bypass::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = Bypass::ALL[at].as_str();
+        at += 1;
+    }
+    words
+};
+/// Reasons of `skip:`.
+const SKIPS: [&str; SkipReason::ALL.len()] = {
+    let mut words = [""; SkipReason::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = SkipReason::ALL[at].as_str();
+        at += 1;
+    }
+    words
+};
 const NONE: Value = Value::Word(&["none"]);
 const OPEN: Default = Default::Words("may be anything");
 
@@ -156,9 +178,21 @@ pub const EXPECT: Map = Map {
             Key::new("cache", Value::Text(&SOME_TEXT), OPEN, "profile", "The rule under which the answer is looked up, or `none`."),
             Key::new("ttl", Value::Any(&[Value::Text(&DURATION), NONE]), OPEN, "5m", "The rule's lifetime of a 200, or `none`."),
             Key::new("scope", Value::Any(&[Value::Word(&SCOPES), NONE]), OPEN, "per_caller", "The rule's scope, or `none`."),
-            Key::new("bypass", Value::Text(&SOME_TEXT), OPEN, "credentials", "Why a cache rule that matches does not apply, or `none`."),
+            Key::new(
+                "bypass",
+                Value::Any(&[Value::Word(&BYPASSES), NONE]),
+                OPEN,
+                "credentials",
+                "Why a cache rule that matches does not apply, or `none`.",
+            ),
             Key::new("dedup", Value::Text(&SOME_TEXT), OPEN, "whatsapp", "The rule that deduplicates, or `none`."),
-            Key::new("skip", Value::Text(&SOME_TEXT), OPEN, "no_id", "Why a dedup rule that matches does not apply, or `none`."),
+            Key::new(
+                "skip",
+                Value::Any(&[Value::Word(&SKIPS), NONE]),
+                OPEN,
+                "no_id",
+                "Why a dedup rule that matches does not apply, or `none`.",
+            ),
             Key::new("ids", Value::Whole(0, 1_000_000), OPEN, "1", "How many events the body holds."),
             Key::new("slow", Value::Text(&DURATION), OPEN, "10s", "After which time the request is slow."),
         ],

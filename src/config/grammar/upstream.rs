@@ -84,7 +84,7 @@ pub const RETRIES: Map = Map::new(
     "retries",
     "What is tried again.",
     &[
-        Key::new("on", Value::List(&Value::Word(&["connect"])), Default::Is("[connect]"), "[]", "After what; `[]` = never."),
+        Key::new("on", Value::List(&Value::Word(&["connect"])), Default::Is("[connect]"), "[connect]", "After what; `[]` = never."),
         Key::new("attempts", Value::Whole(1, 100), Default::Is("8"), "3", "Attempts in all, the first included."),
         Key::new("backoff", Value::Text(&DURATION), Default::Is("250ms"), "100ms", "Pause before each further attempt."),
     ],

@@ -9,6 +9,7 @@ mod restart;
 mod robust;
 mod samples;
 mod schema;
+mod secrecy;
 mod sidecars;
 mod structure;
 mod values;

@@ -13,6 +13,9 @@ pub fn sample(kind: FileKind) -> Json {
         // the same examples of `match` and names serve several places
         document["dedup"]["include"][0]["match"]["method"] = json!("POST");
         document["dedup"]["exclude"][0]["name"] = json!("another");
+        for section in ["cache", "dedup"] {
+            document[section]["exclude"][0]["match"]["function"] = json!("other");
+        }
         let nothing = json!({ "cache": "none", "ttl": "none", "scope": "none", "bypass": "none", "dedup": "none", "skip": "none" });
         document["tests"][0]["expect"] = nothing;
         document["tests"][0]["expect"]["ids"] = json!(0);

@@ -123,7 +123,7 @@ fn words_are_those_of_the_decoder() {
             let Some(words) = words(&key.value) else { continue };
             for word in &words {
                 let problems = judged(kind, &with(&document, &place, &json!(word))).1;
-                assert!(problems.iter().all(|p| MEANING.contains(&p.code)), "{place}: {word} {problems:?}");
+                assert!(problems.iter().all(|p| !p.is_error() || MEANING.contains(&p.code)), "{place}: {word} {problems:?}");
             }
             let problems = judged(kind, &with(&document, &place, &json!("quaggazebra"))).1;
             let help = problems.iter().find_map(|p| p.help.as_ref()?.strip_prefix("one of: ").map(str::to_owned));
@@ -139,7 +139,10 @@ fn words_are_those_of_the_decoder() {
 fn words(value: &Value) -> Option<Vec<&'static str>> {
     match value {
         Value::Word(words) => Some(words.to_vec()),
-        Value::Any(values) => values.iter().find_map(words),
+        Value::Any(values) => {
+            let direct = values.iter().filter(|value| matches!(value, Value::Word(_))).filter_map(words);
+            Some(direct.flatten().collect()).filter(|words: &Vec<_>| !words.is_empty())
+        }
         _ => None,
     }
 }
@@ -237,7 +240,7 @@ fn shipped_files_and_examples_are_valid() {
         for (place, key) in keys(kind) {
             let one = with(&full, &place, &flow(key.example));
             let problems = judged(kind, &one).1;
-            assert!(problems.iter().all(|p| MEANING.contains(&p.code)), "the example of {place}: {problems:?}");
+            assert!(problems.iter().all(|p| !p.is_error() || MEANING.contains(&p.code)), "the example of {place}: {problems:?}");
         }
     }
 }

@@ -189,6 +189,15 @@ fn meaning(code: Code) -> Advice {
             "version: 1\ncache:\n  include:\n    - { name: all, match: \"**\", ttl: 1m }\n\
              \x20   - { name: profile, match: { function: \"profile*\" }, ttl: 5m }\n",
         ),
+        Code::Contradiction => rules(
+            "A warning. Remove the setting that has no effect, or change the one that takes it away.",
+            "version: 1\ndedup:\n  include:\n    - name: a\n      match: { function: a }\n      id: stripe\n\
+             \x20     while_first_runs: forward\n      wait_timeout: 10s\n",
+        ),
+        Code::Risk => sidecar(
+            "A warning. Say it more narrowly, unless it is meant: `check --deny-warnings` refuses it in CI.",
+            "version: 1\ntrusted_proxies: [\"0.0.0.0/0\"]\n",
+        ),
         Code::TestFailed => rules(
             "Correct the rules or the test: `edge-sidecar explain` shows step by step why the request is decided as it is.",
             "version: 1\ncache:\n  include:\n\
