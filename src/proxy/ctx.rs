@@ -199,8 +199,10 @@ pub struct Pass {
     pub slot: Option<OwnedSemaphorePermit>,
     /// Its connection.
     pub borrowed: Option<Borrowed>,
-    /// When this attempt began.
+    /// When the call began.
     pub began: Option<Instant>,
+    /// When it had a connection to go by.
+    pub sent: Option<Instant>,
     /// Attempts made.
     pub attempts: u32,
     /// Pause before the next attempt.

@@ -116,6 +116,7 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
         total: Duration::ZERO,
         reused,
         retries: 0,
+        cold: false,
     };
     let mut open = Open {
         session: Some(session),
@@ -129,10 +130,12 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
         ended: false,
         flying: None,
     };
+    let sent = way.clock.now();
     match talk(open.session.as_mut().expect("set above"), way, call).await {
         Ok(head) => {
             open.exchanged.status = head.status.as_u16();
             open.exchanged.first_byte = way.clock.now().saturating_duration_since(started);
+            open.exchanged.cold = way.is_cold(&way.function(&call.head.uri), (head.status, &head.headers), reused, sent);
             open.head = Some(head);
             Ok(open)
         }

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::server::configuration::ServerConf;
@@ -16,6 +17,9 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::config::sidecar;
 use crate::flow::Running;
+use crate::rules::function;
+use crate::rules::path::Path;
+use crate::upstream::cold::{EXECUTION_ID, Sign, Starts};
 use crate::upstream::pool::Counters;
 
 /// The receive buffer of a connection to a function nearby. It sets the size of the pieces that Pingora holds, ten of them for each answer
@@ -35,6 +39,8 @@ pub struct Way {
     pub counters: Arc<Counters>,
     /// Calls made by the exchange that have not ended, whether their caller is still there or not.
     pub flying: Running,
+    /// What was seen of isolates being started.
+    pub starts: Arc<Starts>,
     /// Pool of the exchange. (`HttpProxy` has its own, which it does not share.)
     pub connector: Connector,
     /// The time.
@@ -64,6 +70,7 @@ impl Way {
             name: config.name.as_str().into(),
             counters: Arc::default(),
             flying: Running::default(),
+            starts: Arc::default(),
             connector,
             clock,
             peer: ArcSwapOption::empty(),
@@ -131,6 +138,20 @@ impl Way {
             Ok(slot) => Some(slot),
             Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok(),
         }
+    }
+
+    /// The function that a request to `uri` reaches.
+    #[must_use]
+    pub fn function(&self, uri: &Uri) -> String {
+        function::name(Path::new(uri.path()).as_str(), &self.config.function_prefix).to_owned()
+    }
+
+    /// Whether the answer to a request sent at `sent` is a cold start of the function. To be asked once, when the head is there.
+    #[must_use]
+    pub fn is_cold(&self, function: &str, (status, headers): (StatusCode, &HeaderMap), reused: bool, sent: Instant) -> bool {
+        let execution_id = headers.get(EXECUTION_ID).map(HeaderValue::as_bytes);
+        let sign = Sign { execution_id, status: status.as_u16(), reused, sent, answered: self.clock.now() };
+        self.starts.judge(function, &sign)
     }
 
     /// Whether one more idle connection fits below `max_idle`, counting those that `HttpProxy` keeps.

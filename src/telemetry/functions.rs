@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::{Histogram, IntCounter};
@@ -20,7 +20,7 @@ pub const OTHER: &str = "other";
 /// Most pairs of status and outcome a function has; past it, they are counted by class under [`OTHER`].
 const MOST_CODES: usize = 14;
 /// Most pairs of function and source with a histogram; past it, they share those of [`OTHER`].
-const MOST_DURATIONS: usize = 3 * MOST;
+const MOST_DURATIONS: usize = 70;
 
 /// All functions.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Function {
     bytes_in: IntCounter,
     bytes_out: IntCounter,
     slow: IntCounter,
+    cold: IntCounter,
+    cold_duration: OnceLock<Histogram>,
     state: Mutex<State>,
 }
 
@@ -49,7 +51,8 @@ pub struct Function {
 struct State {
     requests: Vec<Pair>,
     latency: Windows,
-    answered: bool,
+    /// Time of the last cold start; of the first answer before one was seen. `None` before the function answered.
+    load_time: Option<Duration>,
 }
 
 /// Requests with one status and outcome. A code below 10 stands for its class, whose counter functions share.
@@ -70,8 +73,10 @@ pub struct Counted {
     pub errors: u64,
     /// Requests that were slow.
     pub slow: u64,
-    /// Whether the function itself ever answered.
-    pub answered: bool,
+    /// Cold starts that callers met.
+    pub cold: u64,
+    /// Time of the last of them; of the first answer before one was seen. `None` before the function answered.
+    pub load_time: Option<Duration>,
 }
 
 impl Functions {
@@ -80,6 +85,7 @@ impl Functions {
     pub fn new(families: Arc<Families>, now: Instant) -> Self {
         let other = Arc::new(Function::new(&families, OTHER.into(), now));
         other.duration(&families, None, Source::Upstream);
+        other.cold_duration(&families);
         lock(&other.state).count(&families, OTHER, 200, Outcome::Forwarded, 0);
         Self { families, by_name: ArcSwap::default(), other, durations: AtomicUsize::new(0), admission: Mutex::new(()), start: now }
     }
@@ -128,7 +134,9 @@ impl Function {
             bytes_in: families.request_bytes.with_label_values(label),
             bytes_out: families.response_bytes.with_label_values(label),
             slow: families.slow.with_label_values(label),
-            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), answered: false }),
+            cold: families.cold_starts.with_label_values(label),
+            cold_duration: OnceLock::new(),
+            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), load_time: None }),
             name,
         }
     }
@@ -144,7 +152,15 @@ impl Function {
         let mut state = lock(&self.state);
         state.count(&all.families, &self.name, done.status, done.outcome, 1);
         state.latency.record(now, done.duration);
-        state.answered |= done.upstream.is_some_and(|call| call.status > 0);
+        if let Some(call) = done.upstream.filter(|call| call.status > 0) {
+            if call.cold {
+                self.cold.inc();
+                self.cold_duration(&all.families).observe(call.first_byte.as_secs_f64());
+            }
+            if call.cold || state.load_time.is_none() {
+                state.load_time = Some(call.first_byte);
+            }
+        }
     }
 
     fn duration(&self, families: &Families, used: Option<&AtomicUsize>, source: Source) -> &Histogram {
@@ -152,6 +168,10 @@ impl Function {
             let own = &*self.name == OTHER || used.is_none_or(|used| used.fetch_add(1, Relaxed) < MOST_DURATIONS);
             families.request_duration.with_label_values(&[if own { &*self.name } else { OTHER }, source.as_str()])
         })
+    }
+
+    fn cold_duration(&self, families: &Families) -> &Histogram {
+        self.cold_duration.get_or_init(|| families.cold_start_duration.with_label_values(&[&*self.name]))
     }
 
     /// Its name.
@@ -164,7 +184,7 @@ impl Function {
     #[must_use]
     pub fn counted(&self) -> Counted {
         let state = lock(&self.state);
-        let mut counted = Counted { slow: self.slow.get(), answered: state.answered, ..Counted::default() };
+        let mut counted = Counted { slow: self.slow.get(), cold: self.cold.get(), load_time: state.load_time, ..Counted::default() };
         for pair in &state.requests {
             counted.outcomes[pair.outcome as usize] += pair.own;
             counted.errors += if pair.code >= 500 || pair.code == 5 { pair.own } else { 0 };

@@ -22,6 +22,8 @@ pub enum Event {
     Request,
     /// It took longer than its slow rule allows.
     Slow,
+    /// It met a cold start of its function.
+    ColdStart,
 }
 
 /// Texts that many lines share: the date down to the second, and the address called last.
@@ -66,7 +68,7 @@ pub fn level(done: &Finished<'_>, event: Event) -> Level {
     match event {
         Event::Slow => Level::Warn,
         Event::Request if done.status >= 500 => Level::Error,
-        Event::Request => Level::Info,
+        Event::Request | Event::ColdStart => Level::Info,
     }
 }
 
@@ -79,7 +81,11 @@ pub fn push(out: &mut Vec<u8>, shared: &mut Shared, wall: SystemTime, event: Eve
         Level::Warn => b"\",\"level\":\"warn\"",
         Level::Info | Level::Debug => b"\",\"level\":\"info\"",
     });
-    out.extend_from_slice(if event == Event::Slow { b",\"event\":\"slow\"" } else { b",\"event\":\"request\"" });
+    out.extend_from_slice(match event {
+        Event::Request => b",\"event\":\"request\"",
+        Event::Slow => b",\"event\":\"slow\"",
+        Event::ColdStart => b",\"event\":\"cold_start\"",
+    });
     text(out, key!("request_id"), done.request_id);
     optional(out, key!("trace_id"), done.trace_id);
     text(out, key!("method"), done.method);
@@ -132,6 +138,7 @@ fn push_upstream(out: &mut Vec<u8>, shared: &mut Shared, call: &Exchanged) {
     millis(out, key!("first_byte_ms"), call.first_byte);
     flag(out, key!("reused"), call.reused);
     number(out, key!("retries"), call.retries.into());
+    flag(out, key!("cold"), call.cold);
     out.push(b'}');
 }
 
@@ -223,15 +230,15 @@ mod tests {
             slow_after: Duration::from_millis(5),
             ..finished()
         };
-        let got = [Event::Request, Event::Slow].map(|event| line(event, &done));
+        let got = [Event::Request, Event::Slow, Event::ColdStart].map(|event| line(event, &done));
         let tail = concat!(
             r#""request_id":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","method":"GET","path":"/functions/v1/profile/me","function":"profile","#,
             r#""status":200,"outcome":"miss","rule":"profile","reason":"set_cookie","age_s":3,"dedup":{"ids":3,"new":2,"repeated":1,"waited_ms":7.000},"duration_ms":12.000,"#,
-            r#""upstream":{"addr":"127.0.0.1:9000","status":200,"connect_ms":1.500,"first_byte_ms":8.000,"reused":true,"retries":0},"#,
+            r#""upstream":{"addr":"127.0.0.1:9000","status":200,"connect_ms":1.500,"first_byte_ms":8.000,"reused":true,"retries":0,"cold":false},"#,
             r#""bytes_in":0,"bytes_out":40,"slow":true,"error":"response_cut","gen":1}"#,
             "\n"
         );
         let head = |level: &str, event: &str| format!(r#"{{"ts":"2027-01-15T08:00:00.007Z","level":"{level}","event":"{event}",{tail}"#);
-        assert_eq!(got, [head("info", "request"), head("warn", "slow")]);
+        assert_eq!(got, [head("info", "request"), head("warn", "slow"), head("info", "cold_start")]);
     }
 }

@@ -56,13 +56,22 @@ pub struct Metrics {
     families: Arc<Families>,
     functions: Functions,
     rules: Rules,
-    /// Latency of the calls of functions, and what the sidecar added.
-    calls: Mutex<(Windows, Windows)>,
+    calls: Mutex<Calls>,
     health: Mutex<Window>,
     log: Option<AccessLog>,
     readings: Box<dyn Fn() -> Readings + Send + Sync>,
     clock: Clock,
     start: Instant,
+}
+
+/// Quantiles over all functions.
+struct Calls {
+    /// Of the calls of functions.
+    upstream: Windows,
+    /// Of what the sidecar added.
+    overhead: Windows,
+    /// Of the cold starts that callers met.
+    cold: Windows,
 }
 
 impl Metrics {
@@ -83,7 +92,7 @@ impl Metrics {
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
-            calls: Mutex::new((Windows::new(start), Windows::new(start))),
+            calls: Mutex::new(Calls { upstream: Windows::new(start), overhead: Windows::new(start), cold: Windows::new(start) }),
             health: Mutex::new(Window::new(RuleSet::default().health, start)),
             registry,
             families,
@@ -144,20 +153,23 @@ impl Metrics {
         {
             self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
         }
-        self.record_calls(now, done.upstream.map(|call| call.total), overhead);
+        self.record_calls(now, done.upstream, overhead);
         lock(&self.health).record(now, done);
         if let Some(log) = &self.log {
             log.write(self.clock.wall(), done);
         }
     }
 
-    fn record_calls(&self, now: Instant, call: Option<Duration>, overhead: Option<Duration>) {
+    fn record_calls(&self, now: Instant, call: Option<&Exchanged>, overhead: Option<Duration>) {
         let mut calls = lock(&self.calls);
         if let Some(call) = call {
-            calls.0.record(now, call);
+            calls.upstream.record(now, call.total);
+        }
+        if let Some(call) = call.filter(|call| call.cold) {
+            calls.cold.record(now, call.first_byte);
         }
         if let Some(overhead) = overhead {
-            calls.1.record(now, overhead);
+            calls.overhead.record(now, overhead);
         }
     }
 
@@ -195,9 +207,9 @@ impl Metrics {
     #[must_use]
     pub fn json(&self) -> json::Document {
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let (upstream, overhead) = {
+        let (upstream, overhead, cold) = {
             let mut calls = lock(&self.calls);
-            (calls.0.summary(now), calls.1.summary(now))
+            (calls.upstream.summary(now), calls.overhead.summary(now), calls.cold.summary(now))
         };
         report::document(&report::Sources {
             functions: &self.functions,
@@ -209,6 +221,7 @@ impl Metrics {
             version: VERSION,
             upstream,
             overhead,
+            cold,
             now,
             wall,
         })

@@ -178,13 +178,14 @@ fn series_are_bounded_whatever_is_asked_for() {
         metrics.record(&Finished { function: &function, status, ..finished() });
     }
     let few = samples(&metrics.prometheus()).len();
+    let call = Exchanged { cold: true, ..exchanged() };
     assert!(few < 600, "{few}");
     for (n, status, source, outcome) in (0..200_u16).flat_map(|n| {
         let outcomes = Outcome::ALL.iter().flat_map(move |o| Source::ALL.iter().map(move |s| (n, *s, *o)));
         outcomes.flat_map(|(n, s, o)| [200, 201, 204, 301, 404, 429, 500, 503, 999].map(|status| (n, status, s, o)))
     }) {
         let function = format!("g{n}");
-        metrics.record(&Finished { function: &function, status, source, outcome, upstream: Some(&exchanged()), ..finished() });
+        metrics.record(&Finished { function: &function, status, source, outcome, upstream: Some(&call), ..finished() });
     }
     let text = metrics.prometheus();
     let many = samples(&text);

@@ -14,6 +14,7 @@ mod cached_selected;
 mod cached_storing;
 mod cached_token;
 mod claims_stress;
+mod cold;
 mod command;
 mod corpora;
 mod deploy;

@@ -37,6 +37,7 @@ impl Answer for Endless {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            cold: false,
         }
     }
 
