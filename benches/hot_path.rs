@@ -172,7 +172,8 @@ fn looking_up(c: &mut Criterion) {
         let head = Answer { status: 200, headers: &answer, delay: Duration::ZERO, now: clock.now(), wall: clock.wall() };
         let storable = storable(&rule.settings, &headers, &head, 1 << 20).expect("storable");
         let fields = answer.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
-        store.insert(&key, Entry::new(Arc::clone(&rule.name), storable, &answer, fields, &[Bytes::from(vec![b'x'; 1024])])).expect("room");
+        let entry = Entry::new(Arc::clone(&rule.name), storable, &answer, fields, &[Bytes::from(vec![b'x'; 1024])]);
+        store.insert(&key, entry, &store.begin()).expect("room");
     }
     let (known, unknown) = (key_of(5).0, key_of(10_001).0);
     let mut group = c.benchmark_group("look-up");
@@ -198,6 +199,7 @@ fn recording(c: &mut Criterion) {
             successes: 0,
             failures: 0,
             file_differs: false,
+            restart_needed: false,
         },
     };
     let metrics = Metrics::new(Box::new(read), clock, None);
@@ -214,7 +216,7 @@ fn recording(c: &mut Criterion) {
         reason: None,
         error: None,
         age: Some(Duration::from_secs(3)),
-        cache: Some(CacheRecord { rule: "profile", result: LookupResult::Hit, bypass: None, not_stored: None }),
+        cache: Some(CacheRecord { rule: "profile", result: LookupResult::Hit, bypass: None, not_stored: None, refreshed: None }),
         dedup: None,
         upstream: None,
         duration: Duration::from_micros(180),

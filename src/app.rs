@@ -1,5 +1,8 @@
 //! The composition root: configuration -> parts -> Pingora server. The only place that wires.
 
+mod cache;
+mod reading;
+
 use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -38,7 +41,7 @@ use crate::store::memory::lookback::Life;
 use crate::store::responses::Responses;
 use crate::telemetry::log::AccessLog;
 use crate::telemetry::record::ShedReason;
-use crate::telemetry::{Metrics, readings, report};
+use crate::telemetry::{Metrics, report};
 
 /// What a sidecar is built of.
 pub struct Parts {
@@ -82,7 +85,7 @@ impl App {
             let (ways, live, responses, claims, bodies) =
                 (ways.clone(), Arc::clone(&live), Arc::clone(&responses), Arc::clone(&claims), bodies.clone());
             let (budget, flights) = (sidecar.memory.budget, Arc::clone(&flights));
-            let read = move || read(&ways, &live, (&responses, &flights), &claims, &bodies, budget);
+            let read = move || reading::read(&ways, &live, (&responses, &flights), &claims, &bodies, budget);
             Arc::new(Metrics::new(Box::new(read), clock.clone(), Some(log)))
         };
         metrics.prepare(&live.load().rules);
@@ -185,7 +188,7 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     let socket = bind_socket(&settings.socket).with_context(|| format!("cannot listen on {} (admin.socket)", settings.socket.display()))?;
     let token = settings.token_file.as_deref().map(read_token).transpose()?;
     let (shared, work) = (&work.shared, Arc::clone(work));
-    let (explaining, draining) = (Arc::clone(shared), Arc::clone(shared));
+    let (explaining, draining, looking) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let (tracing, purging) = (Arc::clone(shared), Arc::clone(&shared.claims));
     let ready = move || {
         let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
@@ -199,6 +202,8 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
         ready: Box::new(ready),
         drain: Box::new(move || work.drain()),
         trace: Box::new(move |id| traced(&tracing, id)),
+        cache: Box::new(move || cache::stored(&looking)),
+        purge_cache: Box::new(cache::purge(Arc::clone(shared), sidecar)),
         purge: Box::new(move |id| purging.purge(id.as_bytes())),
         token,
     });
@@ -244,54 +249,4 @@ fn bind_socket(path: &Path) -> Result<UnixListener> {
     std::fs::remove_dir(&private)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-/// Reads everything that is not counted request by request.
-fn read(
-    ways: &[Arc<Way>],
-    live: &Live,
-    (responses, flights): (&Responses, &Flights),
-    claims: &Memory,
-    bodies: &Budget,
-    budget: u64,
-) -> readings::Readings {
-    let pool =
-        |way: &Arc<Way>| readings::Pool { upstream: Arc::clone(&way.name), numbers: way.counters.read(), healthy: way.peer().is_some() };
-    let totals = responses.totals();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    let ids = claims.numbers();
-    let (config, status) = (live.numbers(), live.status());
-    readings::Readings {
-        pools: ways.iter().map(pool).collect(),
-        cache: readings::Cache {
-            rules: responses
-                .usage()
-                .into_iter()
-                .map(|(rule, u)| readings::CacheUsage { rule, entries: u.entries, bytes: u.bytes, evictions: u.evictions })
-                .collect(),
-            bytes: totals.bytes,
-            capacity_bytes: totals.capacity,
-            evictions: totals.evicted.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
-            waiting: count(flights.waiting()),
-        },
-        dedup: readings::Dedup {
-            entries: count(ids.entries),
-            capacity: count(ids.capacity),
-            in_flight: count(ids.in_flight),
-            waiting: count(ids.waiting),
-            bytes: count(ids.bytes),
-        },
-        body_bytes: bodies.used(),
-        memory_budget: budget,
-        config: readings::Config {
-            generation: config.generation,
-            hash: status.hash,
-            last_reload_ok: config.last_reload_successful,
-            last_reload: status.last_reload.map_or(status.since, |r| r.at),
-            last_success: config.last_success,
-            successes: config.successes,
-            failures: config.failures,
-            file_differs: config.file_differs,
-        },
-    }
 }

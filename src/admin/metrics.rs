@@ -1,4 +1,4 @@
-//! `GET /metrics`, in two forms.
+//! `GET /metrics`, in two forms, and `GET /metrics/history`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::negotiate::{Form, by_accept};
 use super::{AdminState, error};
+use crate::telemetry::history::History;
 use crate::telemetry::prometheus_text::CONTENT_TYPE;
 
 pub(super) async fn get(
@@ -29,4 +30,8 @@ pub(super) async fn get(
     };
     response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
     response
+}
+
+pub(super) async fn history(State(state): State<Arc<AdminState>>) -> Json<History> {
+    Json(state.metrics.history())
 }

@@ -3,6 +3,7 @@
 //! | endpoint | open to all | what |
 //! |---|---|---|
 //! | `GET /metrics` | yes | JSON; Prometheus text for `?format=prometheus` or a scraper's `Accept` |
+//! | `GET /metrics/history` | yes | the last 15 minutes in slots of 10 s, as JSON |
 //! | `GET /health` | yes | judges the functions; 503 if unhealthy |
 //! | `GET /livez` | yes | 200 while the process answers |
 //! | `GET /readyz` | yes | 200 if it may get traffic, else 503 and why not |
@@ -11,6 +12,8 @@
 //! | `POST /reload`, `/rollback` | no | reads the file now; goes back one generation |
 //! | `POST /explain` | no | why a request would be decided as it is, by the running rules |
 //! | `POST /drain` | no | begins the clean end |
+//! | `GET /cache` | no | what is stored: totals by rule, largest entries |
+//! | `POST /cache/purge` | no | takes stored answers out |
 //! | `GET /trace?id=` | no | the life of one message |
 //! | `POST /dedup/purge` | no | forgets that one message was taken |
 //!
@@ -18,6 +21,7 @@
 //! answers only under names that no web page can have (`host.rs`).
 
 pub mod auth;
+mod cache;
 mod config;
 mod dedup;
 mod drain;
@@ -47,11 +51,13 @@ pub use health::Ready;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::engine::{Question, Site};
+use crate::store::purge::{Manner, Purge};
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
-const ENDPOINTS: [&str; 13] = [
+const ENDPOINTS: &[&str] = &[
     "GET /metrics",
+    "GET /metrics/history",
     "GET /health",
     "GET /livez",
     "GET /readyz",
@@ -61,6 +67,8 @@ const ENDPOINTS: [&str; 13] = [
     "POST /reload",
     "POST /rollback",
     "POST /explain",
+    "GET /cache",
+    "POST /cache/purge",
     "POST /drain",
     "GET /trace?id=",
     "POST /dedup/purge",
@@ -83,6 +91,10 @@ pub struct AdminState {
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
+    /// What `GET /cache` answers.
+    pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Takes stored answers out, ends their freshness, or only counts them; answers how many.
+    pub purge_cache: Box<dyn Fn(Purge, Manner) -> u64 + Send + Sync>,
     /// The life of the message with this id.
     pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
     /// Forgets that the events with this id were accepted; answers how many there were.
@@ -113,12 +125,14 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = trusted.route("/rollback", post(config::rollback)).route("/explain", post(config::explain));
     let trusted = trusted.route("/drain", post(drain::post));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
+    let trusted = trusted.route("/cache", get(cache::get)).route("/cache/purge", post(cache::purge));
     let trusted = match door {
         Door::Trusted => trusted,
         Door::Open => trusted.route_layer(from_fn_with_state(Arc::clone(&state), auth::require)),
     };
     let all = Router::new()
         .route("/metrics", get(metrics::get))
+        .route("/metrics/history", get(metrics::history))
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

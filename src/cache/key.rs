@@ -45,9 +45,40 @@ impl fmt::Debug for CallerSecret {
     }
 }
 
-/// The primary key of a stored answer; cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// The primary key of a stored answer; cheap to clone. The default is no key of any request, and comes before all.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheKey(Arc<[u8]>);
+
+/// What a key was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyParts<'a> {
+    /// Name of the rule.
+    pub rule: &'a str,
+    /// Name of the upstream.
+    pub upstream: &'a str,
+    /// `Host`, in lower case.
+    pub host: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The query, without its mark.
+    pub query: Option<&'a str>,
+    /// The hash of the caller, under `per_caller`.
+    pub caller: Option<u128>,
+}
+
+impl KeyParts<'_> {
+    /// Path and query, as a request writes them.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.query.map_or_else(|| self.path.to_owned(), |query| format!("{}?{query}", self.path))
+    }
+
+    /// Whether both name one resource: Host, path and query.
+    #[must_use]
+    pub fn is_resource(&self, other: &Self) -> bool {
+        (self.host, self.path, self.query) == (other.host, other.path, other.query)
+    }
+}
 
 impl CacheKey {
     /// The key of a request under a rule. The scope is part of it: an answer kept while a rule was `public` is out of
@@ -75,6 +106,26 @@ impl CacheKey {
             }
         }
         Self(key.into())
+    }
+
+    /// What it was made of. Of a flight's key: those of the primary key in front.
+    #[must_use]
+    pub fn parts(&self) -> KeyParts<'_> {
+        self.read().unwrap_or_default()
+    }
+
+    fn read(&self) -> Option<KeyParts<'_>> {
+        let mut rest = &*self.0;
+        let mut text = || {
+            let (len, behind) = rest.split_first_chunk::<4>()?;
+            let (text, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            rest = behind;
+            std::str::from_utf8(text).ok()
+        };
+        let (rule, upstream, host, path, query) = (text()?, text()?, text()?, text()?, text()?);
+        let [asked, scope, behind @ ..] = rest else { return None };
+        let caller = (*scope == b'c').then(|| behind.first_chunk().copied().map(u128::from_le_bytes)).flatten();
+        Some(KeyParts { rule, upstream, host, path, query: (*asked == 1).then_some(query), caller })
     }
 
     /// This key with the values of selecting fields behind it: one fetch runs for each, see
@@ -166,6 +217,17 @@ mod tests {
         #[test]
         fn equal_keys_mean_equal_fields(a in parts(), b in parts()) {
             prop_assert_eq!(key(&a) == key(&b), meaning(&a) == meaning(&b));
+        }
+
+            #[test]
+        fn a_key_tells_what_it_was_made_of(a in parts()) {
+            let key = key(&a);
+            let (rule, upstream, host, path, query) = (&*a.0, &*a.1, &*a.2.to_ascii_lowercase(), &*a.3, a.4.as_deref());
+            let caller = (a.5 == 1).then(|| SECRET.caller_hash(&headers(&a.6)));
+            prop_assert_eq!(key.parts(), KeyParts { rule, upstream, host, path, query, caller });
+            let flight = key.followed_by(b"more");
+            prop_assert_eq!(flight.parts(), key.parts());
+            prop_assert!(CacheKey::default() < key);
         }
 
         /// Neighbours in the alphabet above rarely meet: change one field at a time.

@@ -79,12 +79,12 @@ pub fn selected(entry: &Entry, request: &HeaderMap, ranges: bool) -> Selected {
 
 fn is_not_modified(entry: &Entry, request: &HeaderMap) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
-        let stored = field(entry, &ETAG);
+        let stored = entry.field(&ETAG);
         return request.get_all(IF_NONE_MATCH).iter().any(|line| lists(line.as_bytes(), stored));
     }
     // a date that cannot be read, or stands in two lines, is no condition (RFC 9110 13.1.3)
     let Some(since) = one_line(request, &IF_MODIFIED_SINCE).and_then(date::parse) else { return false };
-    let modified = match field(entry, &LAST_MODIFIED) {
+    let modified = match entry.field(&LAST_MODIFIED) {
         Some(stated) => date::parse(stated),
         None => entry.facts().date,
     };
@@ -98,9 +98,9 @@ fn range_applies(entry: &Entry, request: &HeaderMap) -> bool {
     }
     let Some(validator) = one_line(request, &IF_RANGE).map(<[u8]>::trim_ascii) else { return false };
     if validator.starts_with(b"\"") {
-        field(entry, &ETAG) == Some(validator)
+        entry.field(&ETAG) == Some(validator)
     } else {
-        !validator.starts_with(b"W/") && field(entry, &LAST_MODIFIED) == Some(validator)
+        !validator.starts_with(b"W/") && entry.field(&LAST_MODIFIED) == Some(validator)
     }
 }
 
@@ -164,10 +164,6 @@ fn one_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next()?;
     lines.next().is_none().then(|| first.as_bytes())
-}
-
-fn field<'a>(entry: &'a Entry, name: &HeaderName) -> Option<&'a [u8]> {
-    entry.headers().find(|(stored, _)| stored.eq_ignore_ascii_case(name.as_str())).map(|(_, value)| value)
 }
 
 #[cfg(test)]

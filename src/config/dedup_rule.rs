@@ -7,6 +7,7 @@ use http::{HeaderValue, Method};
 
 use super::decode::Decoder;
 use super::diagnostics::Code;
+use super::grammar;
 use super::rules::{has_any, head, methods_error};
 use super::spanned::{Kind, Node};
 use super::values::{self, suggestion};
@@ -17,11 +18,10 @@ use crate::engine::Rule;
 
 /// Longest `window:`; Meta repeats a message for up to so long.
 pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
-const KEYS: [&str; 8] = ["name", "match", "id", "window", "while_first_runs", "wait_timeout", "duplicate_response", "verify"];
 
 /// One entry of `dedup.include`.
 pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>> {
-    let fields = d.fields(node, &KEYS)?;
+    let fields = d.fields(node, &grammar::DEDUP_RULE)?;
     let (name, matcher) = head(d, fields);
     let id = fields.required(d, "id").and_then(|n| id(d, n));
     let default = dedup::Settings::default();
@@ -83,7 +83,7 @@ fn nested(d: &mut Decoder, node: &Node) -> Option<IdSource> {
 
 /// `{ json: PATH, with: [NAME...] }`, `{ header: NAME }` or `{ form: NAME }`.
 fn form(d: &mut Decoder, node: &Node) -> Option<IdSource> {
-    let fields = d.fields(node, &["json", "header", "form", "with"])?;
+    let fields = d.fields(node, &grammar::ID)?;
     let given: Vec<(&str, &Node)> = ["json", "header", "form"].into_iter().filter_map(|key| Some((key, fields.get(key)?))).collect();
     let [(key, value)] = given[..] else {
         let help = "one of `json: PATH`, `header: NAME`, `form: NAME`; several places are a list, `id: [{ header: a }, { form: b }]`";
@@ -126,7 +126,7 @@ fn names(d: &mut Decoder, node: &Node) -> Option<Vec<String>> {
 
 /// `{ status, content_type, body }`; what is not given stays as the sender's preset has it.
 fn duplicate_response(d: &mut Decoder, node: &Node, usual: DuplicateResponse) -> Option<DuplicateResponse> {
-    let fields = d.fields(node, &["status", "content_type", "body"])?;
+    let fields = d.fields(node, &grammar::DUPLICATE_RESPONSE)?;
     let status = fields.or(d, "status", usual.status.into(), values::number_in(200, 299));
     let status = u16::try_from(status).unwrap_or(usual.status);
     let mut response = DuplicateResponse { status, ..usual };

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::budget;
 use super::decode::Decoder;
 use super::diagnostics::{self, Problem};
+use super::grammar::{Map, RULES, SIDECAR};
 use super::host::Host;
 use super::overrides::Overrides;
 use super::sidecar::Sidecar;
@@ -114,9 +115,8 @@ impl FileKind {
             Some(Kind::Mapping(entries)) => entries.into_iter().map(|(key, _)| key.text).collect(),
             _ => Vec::new(),
         };
-        let count =
-            |known: &[&str], other: &[&str]| keys.iter().filter(|k| known.contains(&k.as_str()) && !other.contains(&k.as_str())).count();
-        let (rules, sidecar) = (count(&rules::KEYS, &sidecar_file::KEYS), count(&sidecar_file::KEYS, &rules::KEYS));
+        let count = |known: &Map, other: &Map| keys.iter().filter(|k| known.key(k).is_some() && other.key(k).is_none()).count();
+        let (rules, sidecar) = (count(&RULES, &SIDECAR), count(&SIDECAR, &RULES));
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("sidecar"));
         let sidecar = if rules == sidecar { named } else { sidecar > rules };
         if sidecar { Self::Sidecar } else { Self::Rules }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
+use super::grammar::LIMITS;
 use super::sidecar::Limits;
 use super::values::{self, Fault};
 
@@ -21,26 +22,12 @@ pub const DEFAULT: Limits = Limits {
     write_timeout: Duration::from_secs(30),
 };
 
-/// Keys of the section.
-const KEYS: [&str; 10] = [
-    "body",
-    "header",
-    "headers",
-    "connections",
-    "in_flight",
-    "in_flight_per_function",
-    "header_timeout",
-    "body_timeout",
-    "idle_timeout",
-    "write_timeout",
-];
-
 /// Largest head that may be allowed: it is taken from memory before anything is known of the caller.
 const HEADER: u64 = 256 << 10;
 
 /// Reads the section.
 pub fn read(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
-    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &KEYS)) else { return };
+    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &LIMITS)) else { return };
     limits.body = f.or(d, "body", limits.body, values::size);
     limits.header = f.or(d, "header", limits.header, header);
     limits.headers = f.or(d, "headers", limits.headers, headers);

@@ -2,12 +2,11 @@
 
 use super::decode::Decoder;
 use super::diagnostics::Code;
+use super::grammar::{EXCLUSION, MATCH};
 use super::spanned::{Kind, Node};
 use super::values;
 use crate::engine::ruleset::Exclusion;
 use crate::rules::{Matcher, Pattern};
-
-const MATCH: [&str; 7] = ["function", "path", "method", "host", "listener", "query", "header"];
 
 /// A `match:` block, or a bare string that means its `path`.
 pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
@@ -19,7 +18,7 @@ pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
         d.error(Code::EmptyValue, node.span, "an empty `match` matches every request", "if that is meant, write `match: \"**\"`");
     }
     let mut result = Matcher {
-        function: fields.get("function").and_then(|n| d.read(n, values::glob)),
+        function: fields.get("function").and_then(|n| d.read(n, function)),
         path: fields.get("path").and_then(|n| d.read(n, values::path_glob)),
         host: fields.get("host").and_then(|n| d.read(n, host)),
         listener: fields.get("listener").and_then(|n| d.read(n, values::glob)),
@@ -43,8 +42,27 @@ pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
     Some(result)
 }
 
+/// A function's name is one segment of a path.
+fn function(text: &str) -> Result<Pattern, values::Fault> {
+    if text.contains('/') {
+        let last = text.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or("*");
+        let message = format!("`{text}` matches no function: a name has no `/`");
+        return Err(values::Fault {
+            code: Code::BadGlob,
+            message,
+            help: format!("write `path: \"{text}\"`, or the name alone, `function: \"{last}\"`"),
+        });
+    }
+    values::glob(text)
+}
+
 /// The host of a request is compared in lower case.
 fn host(text: &str) -> Result<Pattern, values::Fault> {
+    if text.contains('/') {
+        let bare = text.rsplit("://").next().unwrap_or_default().split('/').next().unwrap_or_default();
+        let message = format!("`{text}` matches no host: it is a name, with a port or without");
+        return Err(values::Fault { code: Code::BadGlob, message, help: format!("did you mean `{bare}`?") });
+    }
     values::glob(&text.to_ascii_lowercase())
 }
 
@@ -110,7 +128,7 @@ pub fn exclusion(d: &mut Decoder, node: &Node) -> Option<Exclusion> {
         let pattern = d.read(node, values::path_glob)?;
         return Some(Exclusion { name: pattern.as_str().into(), matcher: Matcher::path(pattern) });
     }
-    let fields = d.fields(node, &["name", "match"])?;
+    let fields = d.fields(node, &EXCLUSION)?;
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     let matcher = fields.required(d, "match").and_then(|n| matcher(d, n));
     Some(Exclusion { name: name?.into(), matcher: matcher? })

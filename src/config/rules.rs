@@ -8,31 +8,28 @@ use http::Method;
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
 use super::diagnostics::{Code, Problem};
+use super::grammar::{self, Map};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Statuses, Ttl};
+use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
 use crate::engine::ruleset::SlowRule;
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
 use crate::upstream::health;
 
-/// Keys of the file.
-pub const KEYS: [&str; 6] = ["version", "cache", "dedup", "slow", "health", "tests"];
-/// Statuses that a rule may give a lifetime (cache.md 4.1).
-const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
 /// Longest `health.window`.
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads a rules file and runs its tests; what is wrong is in the decoder. `sites` are where requests come in.
 pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
-    let Some(fields) = d.fields(root, &KEYS) else { return RuleSet::default() };
+    let Some(fields) = d.fields(root, &grammar::RULES) else { return RuleSet::default() };
     d.version(fields);
     unique_names(d, fields);
     let tests = fields.get("tests").map(|n| tests_block::tests(d, n)).unwrap_or_default();
     let rules = RuleSet {
-        cache: fields.get("cache").map(|n| section(d, n, cache_rule)).unwrap_or_default(),
-        dedup: fields.get("dedup").map(|n| section(d, n, dedup_rule)).unwrap_or_default(),
+        cache: fields.get("cache").map(|n| section(d, n, &grammar::CACHE, cache_rule)).unwrap_or_default(),
+        dedup: fields.get("dedup").map(|n| section(d, n, &grammar::DEDUP, dedup_rule)).unwrap_or_default(),
         slow: fields.get("slow").map(|n| d.each(n, slow_rule)).unwrap_or_default(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
     };
@@ -57,8 +54,8 @@ fn unique_names(d: &mut Decoder, fields: Fields<'_>) {
 
 type ReadRule<S> = fn(&mut Decoder, &Node) -> Option<Rule<S>>;
 
-fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
-    let Some(fields) = d.fields(node, &["exclude", "include"]) else { return Section::default() };
+fn section<S>(d: &mut Decoder, node: &Node, map: &'static Map, rule: ReadRule<S>) -> Section<S> {
+    let Some(fields) = d.fields(node, map) else { return Section::default() };
     let exclude = fields.get("exclude").map(|n| d.each(n, exclusion)).unwrap_or_default();
     let mut include: Vec<Arc<Rule<S>>> = Vec::new();
     for item in fields.get("include").and_then(|n| d.list(n)).unwrap_or_default() {
@@ -85,7 +82,7 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
 }
 
 fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &["name", "match", "ttl", "scope", "statuses"])?;
+    let fields = d.fields(node, &grammar::CACHE_RULE)?;
     let (name, matcher) = head(d, fields);
     let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
     let words =
@@ -93,11 +90,22 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
     let statuses =
         fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
+    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
+    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
+    let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
+    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
     let matcher = matcher?;
     if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
         methods_error(d, node, "only answers to GET and HEAD are cached");
     }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
+    let settings = cache::Settings {
+        statuses: statuses?,
+        while_revalidate: while_revalidate?,
+        if_error: if_error?,
+        client_control: client_control?,
+        ..cache::Settings::new(ttl?, scope?)
+    };
+    Some(Rule { name: name?.into(), matcher, settings })
 }
 
 pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
@@ -115,10 +123,10 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
     }
     let mut list = Vec::new();
     for (key, value) in d.entries(node)? {
-        let status = STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
+        let status = grammar::STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
         if status.is_none() {
             let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
-            d.error(Code::BadValue, key.span, message, format!("one of: {}", STORABLE.join(", ")));
+            d.error(Code::BadValue, key.span, message, format!("one of: {}", grammar::STORABLE.join(", ")));
         }
         let duration = d.read(value, values::duration);
         list.extend(status.zip(duration));
@@ -130,7 +138,7 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
 }
 
 fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {
-    let fields = d.fields(node, &["match", "after"])?;
+    let fields = d.fields(node, &grammar::SLOW)?;
     let matcher = fields.required(d, "match").and_then(|n| matcher(d, n));
     let after = fields.required(d, "after").and_then(|n| d.read(n, values::positive));
     Some(SlowRule { matcher: matcher?, after: after? })
@@ -138,13 +146,19 @@ fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {
 
 fn health(d: &mut Decoder, node: &Node) -> health::Settings {
     let default = health::Settings::default();
-    let known = ["error_rate", "average_latency", "cache_hit_rate", "min_requests", "window"];
-    let Some(fields) = d.fields(node, &known) else { return default };
+    let Some(fields) = d.fields(node, &grammar::HEALTH) else { return default };
     let share = |text: &str| values::percentage(text).map(|ppm| f64::from(ppm) / 1e6);
     health::Settings {
-        error_rate: limits(d, fields, "error_rate", default.error_rate, share, |a, b| a <= b),
-        average_latency: limits(d, fields, "average_latency", default.average_latency, values::positive, |a, b| a <= b),
-        cache_hit_rate: limits(d, fields, "cache_hit_rate", default.cache_hit_rate, share, |a, b| a >= b),
+        error_rate: limits(d, fields, ("error_rate", &grammar::SHARE_LIMITS), default.error_rate, share, |a, b| a <= b),
+        average_latency: limits(
+            d,
+            fields,
+            ("average_latency", &grammar::TIME_LIMITS),
+            default.average_latency,
+            values::positive,
+            |a, b| a <= b,
+        ),
+        cache_hit_rate: limits(d, fields, ("cache_hit_rate", &grammar::SHARE_LIMITS), default.cache_hit_rate, share, |a, b| a >= b),
         min_requests: fields.or(d, "min_requests", default.min_requests, values::number_in(1, 1_000_000)),
         window: fields.or(d, "window", default.window, values::duration_in(Duration::from_secs(1), HOUR)),
     }
@@ -154,12 +168,12 @@ fn health(d: &mut Decoder, node: &Node) -> health::Settings {
 fn limits<T: Copy>(
     d: &mut Decoder,
     fields: Fields<'_>,
-    key: &str,
+    (key, map): (&str, &'static Map),
     default: health::Limits<T>,
     parse: impl Fn(&str) -> Result<T, values::Fault> + Copy,
     in_order: impl Fn(T, T) -> bool,
 ) -> health::Limits<T> {
-    let Some((node, inner)) = fields.get(key).and_then(|n| d.fields(n, &["degraded", "unhealthy"]).map(|f| (n, f))) else { return default };
+    let Some((node, inner)) = fields.get(key).and_then(|n| d.fields(n, map).map(|f| (n, f))) else { return default };
     let mut one = |key: &str, default: Option<T>| match (inner.get(key), inner.optional(key)) {
         (Some(_), None) => None,
         (_, Some(node)) => d.read(node, parse).or(default),

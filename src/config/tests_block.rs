@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::decode::{Decoder, Fields};
 use super::diagnostics::{Code, Span};
+use super::grammar::{EXPECT, TEST};
 use super::spanned::{Kind, Node};
 use super::values::{self, Fault};
 use crate::cache::CallerSecret;
@@ -13,7 +14,6 @@ use crate::engine::expect::{Aspect, actual, span};
 use crate::engine::explain::{Report, Step};
 use crate::engine::{Expected, Question, RuleSet, Site, explain};
 
-const KEYS: [&str; 5] = ["request", "headers", "body", "listener", "expect"];
 /// Most tests of a file: they are run before each swap.
 const MOST: usize = 500;
 
@@ -35,7 +35,7 @@ pub fn tests<'n>(d: &mut Decoder, node: &'n Node) -> Vec<Test<'n>> {
 }
 
 fn test<'n>(d: &mut Decoder, node: &'n Node) -> Option<Test<'n>> {
-    let fields = d.fields(node, &KEYS)?;
+    let fields = d.fields(node, &TEST)?;
     let line = fields.required(d, "request").and_then(|n| Some((d.text(n)?, n.span)));
     let headers = fields.get("headers").map_or_else(|| Some(HeaderMap::new()), |n| headers(d, n));
     let body = fields.get("body").map_or(Some(""), |n| body(d, n));
@@ -94,7 +94,7 @@ fn secret(d: &mut Decoder, text: &str, span: Span) -> bool {
 }
 
 fn expected(d: &mut Decoder, node: &Node) -> Option<Vec<(Expected, Span)>> {
-    let fields = d.fields(node, &Aspect::ALL.map(Aspect::as_str))?;
+    let fields = d.fields(node, &EXPECT)?;
     let mut list = Vec::new();
     let mut whole = true;
     for aspect in Aspect::ALL {

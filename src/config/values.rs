@@ -7,14 +7,13 @@ use bytesize::ByteSize;
 use http::{HeaderName, Method, Uri};
 
 use super::diagnostics::Code;
+use super::grammar::METHODS;
 use super::sidecar::{Network, Server};
 use crate::dedup::source::JsonPath;
 use crate::rules::Pattern;
 
 /// Longest duration taken anywhere: sums with the clock stay far from overflow.
 pub const YEAR: Duration = Duration::from_hours(365 * 24);
-/// Methods that reach the functions.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Units of a size.
 const SIZES: [&str; 7] = ["B", "kB", "KiB", "MB", "MiB", "GB", "GiB"];
 /// Units of a duration.

@@ -1,8 +1,11 @@
 //! A fetch that others may profit from: a task of its own, which outlives the caller it was begun for. It streams the answer to that
 //! caller and, while it is storable, gathers it; a caller that reads slowly holds nobody.
 
+mod head;
+mod stand_in;
+mod told;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -13,16 +16,19 @@ use tokio::time::timeout;
 use super::budget::{Budget, Share};
 use super::send::DRAIN_TIME;
 use super::{Answer, Cause, Failure, Upstream};
-use crate::cache::policy::{self, Storable};
+use crate::cache::policy::{Storable, is_failure};
 use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::clock::Clock;
-use crate::engine::{Rule, verdict};
+use crate::engine::Rule;
 use crate::store::flights::Lead;
+use crate::store::purge::Begun;
 use crate::store::responses::Responses;
 use crate::telemetry::record::Exchanged;
+use head::{dated, judge, mark_pass, share};
+pub use stand_in::StandIn;
+use stand_in::stand_in;
+use told::Told;
 
-/// How long a key whose answer was not to be shared is fetched by each caller alone.
-const PASS_TIME: Duration = Duration::from_secs(10);
 /// Bytes on their way to a caller of an answer that is not gathered.
 const WINDOW: usize = 128 << 10;
 
@@ -53,14 +59,22 @@ pub struct Fill<U: Upstream> {
     pub rule: Arc<Rule<cache::Settings>>,
     /// The caller's fields: which variant it asks for.
     pub request: HeaderMap,
+    /// When it began, for purges.
+    pub begun: Begun,
     /// The flight it leads; `None` where the key is known not to be shared.
     pub lead: Option<Lead>,
+    /// The stored answer that is not fresh any more; the call asks with its validators.
+    pub stale: Option<Arc<Entry>>,
 }
 
 /// A piece of what a caller reads.
 pub enum Part<H> {
     /// The head, whether it is going to be stored, and what is known of the call.
     Head(H, Result<(), NotStored>, Box<Exchanged>),
+    /// The function said that the stored answer is still good: this is it, and whether it is kept under what was said besides.
+    Renewed(Arc<Entry>, Result<(), NotStored>, Box<Exchanged>),
+    /// The function failed, and a stored answer that is not fresh any more stands in.
+    Stale(StandIn, Option<Box<Exchanged>>),
     /// A piece of the body.
     Data(Bytes, Option<OwnedSemaphorePermit>),
     /// The proper end.
@@ -93,9 +107,15 @@ impl<U: Upstream> Fill<U> {
     }
 
     async fn run(self, tx: mpsc::UnboundedSender<Part<HeadOf<U>>>) {
-        let Self { upstream, call, shelf, key, rule, request, lead } = self;
+        let Self { upstream, call, shelf, key, rule, request, begun, lead, stale } = self;
         let sent = shelf.clock.now();
-        let mut answer = match upstream.open(call).await {
+        let answer = upstream.open(call).await;
+        let failed = answer.as_ref().map_or(true, |answer| is_failure(answer.head().0.as_u16()));
+        if let Some(stand_in) = stale.as_ref().filter(|_| failed).and_then(|stale| stand_in(&shelf, &rule.settings, stale)) {
+            shelf.responses.mark_failed(&key, shelf.clock.now());
+            return stand_in.give(answer, lead, &tx).await;
+        }
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(failure) => {
                 if let Some(lead) = lead {
@@ -105,9 +125,20 @@ impl<U: Upstream> Fill<U> {
                 return;
             }
         };
+        if answer.head().0 == StatusCode::NOT_MODIFIED {
+            let told = Told { shelf, key, rule, request, begun, lead, stale, sent };
+            return told.take(answer, &tx).await;
+        }
         let mut gathering = match judge(&shelf, &rule.settings, &request, answer.head(), sent) {
-            Ok(storable) => Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, lead)),
+            Ok(storable) => {
+                let lead = share(lead, &storable, &rule.settings);
+                Ok(Gathering::new(&shelf, key, &rule.name, storable, answer.head().1, (begun, lead)))
+            }
             Err(reason) => {
+                // it takes the place of what was stored, and is not stored itself; an error says nothing about that
+                if stale.is_some() && answer.head().0.as_u16() < 400 {
+                    shelf.responses.remove(&key);
+                }
                 // at the head, so that nobody queues behind an answer that is not for him
                 mark_pass(&shelf, &key, &rule.name);
                 if let Some(lead) = lead {
@@ -122,22 +153,6 @@ impl<U: Upstream> Fill<U> {
         let _ = tx.send(Part::Head(answer.take_head(), stored, exchanged));
         pour(answer, &tx, &mut gathering).await;
     }
-}
-
-fn mark_pass(shelf: &Shelf, key: &CacheKey, rule: &Arc<str>) {
-    shelf.responses.mark_pass(key, rule, shelf.clock.now() + PASS_TIME);
-}
-
-fn judge(
-    shelf: &Shelf,
-    settings: &cache::Settings,
-    request: &HeaderMap,
-    (status, headers): (StatusCode, &HeaderMap),
-    sent: Instant,
-) -> Result<Storable, NotStored> {
-    let (now, wall) = (shelf.clock.now(), shelf.clock.wall());
-    let delay = now.saturating_duration_since(sent);
-    verdict(settings, request, &policy::Answer { status: status.as_u16(), headers, delay, now, wall }, shelf.max_object)
 }
 
 /// Reads the body to its end, or to where nobody wants it any more.
@@ -157,8 +172,11 @@ async fn pour<A: Answer>(mut answer: A, tx: &mpsc::UnboundedSender<Part<A::Head>
                 return;
             }
             Err(cause) => {
-                if let Ok(Gathering { lead: Some(lead), .. }) = std::mem::replace(gathering, Err(NotStored::Incomplete)) {
-                    lead.failed(cause);
+                if let Ok(given_up) = std::mem::replace(gathering, Err(NotStored::Incomplete)) {
+                    given_up.shelf.responses.mark_failed(&given_up.key, given_up.shelf.clock.now());
+                    if let Some(lead) = given_up.lead {
+                        lead.failed(cause);
+                    }
                 }
                 let _ = tx.send(Part::Cut(cause));
                 return;
@@ -221,16 +239,19 @@ struct Gathering {
     parts: Vec<Bytes>,
     share: Option<Share>,
     size: u64,
+    begun: Begun,
     lead: Option<Lead>,
 }
 
 impl Gathering {
-    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, lead: Option<Lead>) -> Self {
-        let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+    fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, under: (Begun, Option<Lead>)) -> Self {
+        let (begun, lead) = under;
+        let (shelf, rule, mut headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        dated(&mut headers, &shelf.clock);
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let announced = if storable.facts.status == 204 { Some(0) } else { length };
         let (share, storable) = (shelf.bodies.take(0), Some(storable));
-        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, lead }
+        Self { share, shelf, key, rule, storable, headers, announced, parts: Vec::new(), size: 0, begun, lead }
     }
 
     /// Given up: who waits goes alone, and so does who comes within the next seconds.
@@ -267,15 +288,10 @@ impl Gathering {
         } else {
             let fields = self.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
             let entry = Entry::new(Arc::clone(&self.rule), storable, &self.headers, fields, &parts);
-            self.shelf.responses.insert(&self.key, entry)
+            self.shelf.responses.insert(&self.key, entry, &self.begun)
         };
         self.share = None;
-        match (&stored, self.lead.take()) {
-            (Ok(entry), Some(lead)) => lead.done(Arc::clone(entry)),
-            (Err(reason), Some(lead)) => lead.pass(*reason),
-            (_, None) => {}
-        }
-        stored.map(drop)
+        told::decide(self.lead.take(), stored).map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::{Answer, Cause, Downstream, Failure, Gone, Upstream};
@@ -33,9 +34,9 @@ pub enum End {
 /// Longest time the rest of an answer is read for the sake of its connection.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// Sends `call` and streams its answer to `down`. `settle` hears the final status as soon as the head is there, before anything is
+/// Sends `call` and streams its answer to `down`. `settle` hears the final status and fields as soon as the head is there, before anything is
 /// written to the caller, so that a slow reader holds nobody; it is dropped unheard if there is no head.
-pub async fn send<U, D>(upstream: &U, call: U::Call, down: &mut D, settle: impl FnOnce(u16) + Send) -> Sent
+pub async fn send<U, D>(upstream: &U, call: U::Call, down: &mut D, settle: impl FnOnce(StatusCode, &HeaderMap) + Send) -> Sent
 where
     U: Upstream,
     D: Downstream<Head = <U::Answer as Answer>::Head>,
@@ -44,7 +45,7 @@ where
 }
 
 /// The second half of [`send`]: what was opened, or why it was not.
-pub async fn relay<A, D>(opened: Result<A, Failure>, down: &mut D, settle: impl FnOnce(u16) + Send) -> Sent
+pub async fn relay<A, D>(opened: Result<A, Failure>, down: &mut D, settle: impl FnOnce(StatusCode, &HeaderMap) + Send) -> Sent
 where
     A: Answer,
     D: Downstream<Head = A::Head>,
@@ -53,7 +54,8 @@ where
         Ok(answer) => answer,
         Err(Failure { cause, exchanged }) => return Sent { exchanged, end: End::NoAnswer(cause) },
     };
-    settle(answer.head().0.as_u16());
+    let (status, fields) = answer.head();
+    settle(status, fields);
     let head = answer.take_head();
     let end = match down.head(head).await {
         Ok(()) => stream(&mut answer, down).await,

@@ -16,6 +16,7 @@ use super::Shared;
 use super::way::Way;
 use crate::admin::serve::serve;
 use crate::cache::policy::{self, Freshness};
+use crate::cache::refresh;
 use crate::engine::RuleSet;
 
 /// The two doors of the admin service, bound before the start so that a bad address fails there.
@@ -137,8 +138,11 @@ impl BackgroundService for Sweeper {
     }
 }
 
-/// Whether the running rules can never answer from an entry again.
+/// Whether the running rules can never answer from an entry again, nor ask with its validator whether it is still good.
 fn is_dead(rules: &RuleSet, entry: &crate::cache::Entry, now: std::time::Instant) -> bool {
     let rule = rules.cache.include.iter().find(|r| r.name == *entry.rule());
-    rule.is_none_or(|rule| matches!(policy::freshness(entry, &rule.settings, now), Freshness::Expired { .. }))
+    rule.is_none_or(|rule| {
+        let freshness = policy::freshness(entry, &rule.settings, now);
+        matches!(freshness, Freshness::Expired { meanwhile: false, on_error: false, .. }) && refresh::conditions(entry).is_empty()
+    })
 }

@@ -1,5 +1,6 @@
 //! What a request carries through the phases: small, no formatting; read once more at its one exit.
 
+use std::fmt::Arguments;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::dedup::{Repeats, SkipReason};
 use crate::engine::Plan;
 use crate::flow::RunningGuard;
 use crate::telemetry::InFlight;
-use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, RefusedReason, ShedReason, Source};
+use crate::telemetry::record::{DedupResult, Exchanged, LookupResult, Outcome, RefreshResult, RefusedReason, ShedReason, Source};
 use crate::upstream::pool::Borrowed;
 
 /// The context of one request.
@@ -64,6 +65,29 @@ pub struct Marks {
     pub dedup: Option<DedupMark>,
     /// Set once the clean end has begun: `Connection: close`.
     pub draining: Arc<AtomicBool>,
+}
+
+/// What caches say of an answer (RFC 9211).
+pub const CACHE_STATUS: &str = "Cache-Status";
+/// The request's id.
+pub const X_REQUEST_ID: &str = "X-Request-Id";
+
+impl Marks {
+    /// The fields of an answer that they are, in the order they are written. `others` is what comes before our word in `Cache-Status`.
+    pub fn fields(&self, others: &str, mut put: impl FnMut(&'static str, Arguments<'_>)) {
+        if let Some(CacheMark { status, age }) = &self.cache {
+            put(CACHE_STATUS, format_args!("{others}{status}"));
+            put("X-Cache", format_args!("{}", status.x_cache().as_str()));
+            if let Some(age) = age.map(|age| age.as_secs()) {
+                put("Age", format_args!("{age}"));
+                put("X-Cache-Age", format_args!("{age}"));
+            }
+        }
+        if let Some(dedup) = &self.dedup {
+            put("X-Dedup", format_args!("{}", dedup.as_str()));
+        }
+        put(X_REQUEST_ID, format_args!("{}", self.request_id));
+    }
 }
 
 /// The cache's fields.
@@ -161,6 +185,8 @@ pub struct CacheStory {
     pub bypass: Option<&'static str>,
     /// Why the answer was not stored.
     pub not_stored: Option<&'static str>,
+    /// What came of asking for an answer that was not fresh any more.
+    pub refreshed: Option<RefreshResult>,
 }
 
 impl DedupStory {

@@ -16,9 +16,10 @@ use super::ctx::Ctx;
 use super::heads::{self, Purpose};
 use super::respond;
 use super::service::Edge;
+use super::unsafe_method::Changes;
 use super::way;
 use crate::flow::Cause;
-use crate::telemetry::record::Exchanged;
+use crate::telemetry::record::{Exchanged, Phases};
 
 /// Slowest pace, in bytes a second, at which a streamed body may go on past `limits.body_timeout`.
 const SLOWEST: u64 = 16 << 10;
@@ -80,6 +81,7 @@ pub fn connected(edge: &Edge, ctx: &mut Ctx, reused: bool, digest: Option<&Diges
         reused,
         retries: ctx.pass.attempts.saturating_sub(1),
         cold: false,
+        phases: Phases::default(),
     });
 }
 
@@ -126,12 +128,16 @@ pub fn response(edge: &Edge, session: &mut Session, ctx: &mut Ctx, head: &mut Re
         upstream.status = head.status.as_u16();
         upstream.first_byte = elapsed;
         upstream.cold = edge.way.is_cold(&ctx.line.function, (head.status, &head.headers), upstream.reused, sent);
+        upstream.phases = Phases::of(&head.headers);
     }
     // nobody asked for it (those who may go through `tunnel`): the caller's connection would be handed over to whatever comes next on it
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for").into_up());
     }
     let request = session.req_header();
+    if let Some(changes) = Changes::of(request) {
+        changes.settle(&edge.shared, head.status, &head.headers);
+    }
     heads::caller_head(head, &request.method, request.version, &ctx.marks)?;
     respond::close_while_draining(session, &ctx.marks);
     Ok(())

@@ -81,6 +81,7 @@ impl Edge {
         if ctx.guards.function.is_none() {
             return Some(Refusal::InFlightFunction);
         }
+        self.shared.live.recent().note(&facts, &ctx.snapshot.watched);
         let plan = plan(&ctx.snapshot.rules, &facts, &self.shared.secret);
         ctx.websocket = upgrade::settle(session, self.websocket && !ctx.ahead);
         note(ctx, &plan);
@@ -117,7 +118,13 @@ impl Edge {
             reason: story.reason,
             error: story.error,
             age: story.age,
-            cache: cache.map(|(s, rule)| CacheRecord { rule, result: s.result, bypass: s.bypass, not_stored: s.not_stored }),
+            cache: cache.map(|(s, rule)| CacheRecord {
+                rule,
+                result: s.result,
+                bypass: s.bypass,
+                not_stored: s.not_stored,
+                refreshed: s.refreshed,
+            }),
             dedup: dedup.map(|(s, rule)| DedupRecord {
                 rule,
                 result: s.result,
@@ -143,7 +150,8 @@ impl Edge {
 fn note(ctx: &mut Ctx, plan: &Plan) {
     if let CachePlan::Bypass { reason, .. } = &plan.cache {
         ctx.marks.cache = Some(CacheMark { status: CacheStatus::Bypassed(*reason), age: None });
-        ctx.story.cache = Some(CacheStory { result: LookupResult::Bypass, bypass: Some(reason.as_str()), not_stored: None });
+        ctx.story.cache =
+            Some(CacheStory { result: LookupResult::Bypass, bypass: Some(reason.as_str()), not_stored: None, refreshed: None });
         ctx.story.outcome = Outcome::Bypass;
         ctx.story.reason = Some(reason.as_str());
     }

@@ -44,7 +44,7 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx) -> Result
         }
     };
     if open.head().0 != StatusCode::SWITCHING_PROTOCOLS {
-        let sent = relay(Ok(open), &mut Client { session, marks: &ctx.marks }, |_| ()).await;
+        let sent = relay(Ok(open), &mut Client { session, marks: &ctx.marks }, |_, _| ()).await;
         return finish(session, ctx, sent).await;
     }
     let mut head = open.take_head();

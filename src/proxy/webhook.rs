@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use super::heads::{self, Length, Purpose};
 use super::refusal::Refusal;
 use super::respond;
 use super::service::Edge;
+use super::unsafe_method::Changes;
 use crate::dedup::{self, Delivery, SkipReason};
 use crate::engine::{Identified, Rule, identify};
 use crate::flow::Upstream;
@@ -142,8 +144,12 @@ async fn forward(
     let clock = edge.shared.clock.clone();
     let mut receipt = None;
     // any other status, and no answer at all, drops the claim: the next copy is forwarded
-    let settle = |status: u16| {
-        if let (200..=299, Some(claim)) = (status, claim) {
+    let changes = Changes::of(session.req_header());
+    let settle = |status: StatusCode, answer: &HeaderMap| {
+        if let Some(changes) = changes {
+            changes.settle(&edge.shared, status, answer);
+        }
+        if let (200..=299, Some(claim)) = (status.as_u16(), claim) {
             receipt = Some(claim.accept(clock.now()));
         }
     };
@@ -169,7 +175,9 @@ async fn stream(edge: &Edge, session: &mut Session, ctx: &mut Ctx, begun: Vec<By
             Some(refusal) => return respond::refuse(session, ctx, refusal).await,
         },
     };
-    let sent = relay(opened, &mut Client { session, marks: &ctx.marks }, |_| ()).await;
+    let changes = Changes::of(session.req_header());
+    let settle = |status: StatusCode, answer: &HeaderMap| changes.iter().for_each(|changes| changes.settle(&edge.shared, status, answer));
+    let sent = relay(opened, &mut Client { session, marks: &ctx.marks }, settle).await;
     finish(session, ctx, sent).await
 }
 

@@ -7,4 +7,5 @@ pub mod flights;
 pub mod ghosts;
 pub mod history;
 pub mod memory;
+pub mod purge;
 pub mod responses;

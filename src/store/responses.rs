@@ -4,9 +4,11 @@
 //! Reading takes one read lock of a shard. Every change is made under one mutex, which also guards the books: they are
 //! exact at any time, and changes are as rare as fetches.
 
+mod books;
+mod removal;
 mod slot;
+mod survey;
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,7 +18,11 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use crate::cache::{CacheKey, Entry, NotStored};
+use crate::store::purge::{Begun, Log};
+use books::Books;
+pub use books::{Evicted, Totals, Usage};
 use slot::{Lost, Slot};
+pub use survey::Large;
 
 /// Shards at most. An object may fill a quarter of one, so a small capacity or large objects mean fewer.
 const MAX_SHARDS: u64 = 8;
@@ -28,6 +34,7 @@ const HEAD_ROOM: u64 = 64 << 10;
 pub struct Responses {
     slots: Cache<CacheKey, Arc<Slot>, Weigh, DefaultHashBuilder, Collect>,
     books: Mutex<Books>,
+    purges: Arc<Log>,
     capacity: u64,
     max_object: u64,
     /// Counts look-ups of keys with several variants: tells which of them was used last.
@@ -43,6 +50,8 @@ pub enum Found {
         entry: Arc<Entry>,
         /// If it is not fresh: whether a pass marker is on the key.
         passing: bool,
+        /// If it is not fresh: whether the function failed so lately that it is not asked again.
+        backing_off: bool,
     },
     /// Answers under this key, but none to this request.
     NoVariant {
@@ -53,59 +62,6 @@ pub enum Found {
     Pass,
     /// Nothing.
     Nothing,
-}
-
-/// Why an entry left the store. Closed: metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Evicted {
-    /// Others needed the space.
-    Size,
-    /// No longer fresh, or its rule is gone.
-    Expired,
-    /// A newer answer to the same requests took its place, or it was removed.
-    Replaced,
-    /// More variants under its key than 16, or than half a shard holds.
-    VaryCap,
-}
-
-impl Evicted {
-    /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 4] = [Self::Size, Self::Expired, Self::Replaced, Self::VaryCap];
-
-    /// The closed word of the reason.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Size => "size",
-            Self::Expired => "expired",
-            Self::Replaced => "replaced",
-            Self::VaryCap => "vary_cap",
-        }
-    }
-}
-
-/// What one rule uses of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Stored answers, variants counted one by one.
-    pub entries: u64,
-    /// Bytes they and the rule's pass markers weigh.
-    pub bytes: u64,
-    /// Answers that left the store, for whatever reason.
-    pub evictions: u64,
-}
-
-/// The store as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// Bytes held; never above `capacity`.
-    pub bytes: u64,
-    /// Bytes it may hold.
-    pub capacity: u64,
-    /// Stored answers.
-    pub entries: u64,
-    /// Answers that left the store.
-    pub evicted: [(Evicted, u64); Evicted::ALL.len()],
 }
 
 impl Responses {
@@ -127,7 +83,7 @@ impl Responses {
             .build()
             .expect("both capacities are set");
         let slots = Cache::with_options(options, Weigh, DefaultHashBuilder::default(), Collect);
-        Self { slots, books: Mutex::default(), capacity, max_object, tick: AtomicU64::new(1) }
+        Self { slots, books: Mutex::default(), purges: Arc::default(), capacity, max_object, tick: AtomicU64::new(1) }
     }
 
     /// The largest body that is stored, in bytes.
@@ -142,18 +98,24 @@ impl Responses {
         let Some(slot) = self.slots.get(key) else { return Found::Nothing };
         let passing = slot.is_passing(now);
         match slot.find(headers, &self.tick) {
-            Some(entry) => Found::Entry { entry, passing },
+            Some(entry) => Found::Entry { entry, passing, backing_off: slot.is_backing_off(now) },
             None if passing => Found::Pass,
             None => slot.newest().map_or(Found::Nothing, |entry| Found::NoVariant { flight: entry.selecting().flight_key(key, headers) }),
         }
+    }
+
+    /// A fetch begins whose answer may be stored: purges from now on are held against it.
+    #[must_use]
+    pub fn begin(&self) -> Begun {
+        self.purges.begin()
     }
 
     /// Stores an answer in place of an older one to the same requests, and lifts a pass marker.
     ///
     /// # Errors
     /// [`NotStored::TooLarge`] for a body above the limit, or an entry above a quarter of a shard: it would push out too
-    /// much else.
-    pub fn insert(&self, key: &CacheKey, entry: Entry) -> Result<Arc<Entry>, NotStored> {
+    /// much else. [`NotStored::Purged`] where a purge took the key since the fetch began.
+    pub fn insert(&self, key: &CacheKey, entry: Entry, begun: &Begun) -> Result<Arc<Entry>, NotStored> {
         let weight = entry.weight() + key.len() as u64;
         if entry.body().len() as u64 > self.max_object || weight > self.slots.shard_capacity() / 4 {
             return Err(NotStored::TooLarge);
@@ -161,19 +123,48 @@ impl Responses {
         let entry = Arc::new(entry);
         let limit = self.slots.shard_capacity() / 2 - key.len() as u64;
         let rule = entry.rule().clone();
-        self.change(key, &rule, |old| Some(Slot::with(old, Arc::clone(&entry), limit)));
-        Ok(entry)
+        let mut stored = Err(NotStored::Purged);
+        self.change(key, &rule, |old, books| {
+            // judged under the lock that a purge takes: it comes before, and is in the log, or after, and finds the entry
+            if begun.is_purged(&key.parts(), books.resource(&key.parts())) {
+                return None;
+            }
+            stored = Ok(Arc::clone(&entry));
+            Some(Slot::with(old, Arc::clone(&entry), limit))
+        });
+        stored
     }
 
     /// Marks a key: until then equal requests do not wait for one another. What is stored under it stays.
     pub fn mark_pass(&self, key: &CacheKey, rule: &Arc<str>, until: Instant) {
-        self.change(key, rule, |old| Some(Slot::passing(old, rule, until)));
+        self.change(key, rule, |old, _| Some(Slot::passing(old, rule, until)));
+    }
+
+    /// The function failed when it was asked again for what is stored under a key.
+    pub fn mark_failed(&self, key: &CacheKey, now: Instant) {
+        if let Some(slot) = self.slots.peek(key) {
+            self.change(key, slot.rule(), |old, _| old.map(|slot| slot.failed(now)));
+        }
+    }
+
+    /// Whether a caller may have what is fresh under a key fetched anew: once a second, or one client could keep a function busy.
+    #[must_use]
+    pub fn may_force(&self, key: &CacheKey, now: Instant) -> bool {
+        let mut may = true;
+        if let Some(slot) = self.slots.peek(key) {
+            self.change(key, slot.rule(), |old, _| {
+                let forced = old.and_then(|slot| slot.forced(now));
+                may = forced.is_some();
+                forced
+            });
+        }
+        may
     }
 
     /// Removes whatever is stored under a key.
     pub fn remove(&self, key: &CacheKey) {
         if let Some(slot) = self.slots.peek(key) {
-            self.change(key, slot.rule(), |old| old.map(Slot::emptied));
+            self.change(key, slot.rule(), |old, _| old.map(Slot::emptied));
         }
     }
 
@@ -183,7 +174,7 @@ impl Responses {
         for (key, slot) in self.slots.iter() {
             if slot.needs_sweep(now, &is_dead) {
                 // judged again under the lock: it may have changed since
-                self.change(&key, slot.rule(), |old| old.map(|slot| slot.swept(now, &is_dead)));
+                self.change(&key, slot.rule(), |old, _| old.map(|slot| slot.swept(now, &is_dead)));
             }
         }
     }
@@ -212,12 +203,12 @@ impl Responses {
     }
 
     /// Replaces the slot of a key by what `make` makes of it; an empty one is removed.
-    fn change(&self, key: &CacheKey, rule: &Arc<str>, make: impl FnOnce(Option<&Slot>) -> Option<(Slot, Lost)>) {
+    fn change(&self, key: &CacheKey, rule: &Arc<str>, make: impl FnOnce(Option<&Slot>, &Books) -> Option<(Slot, Lost)>) {
         // declared before the lock, so that what is pushed out is freed after it
         let mut pushed_out = Vec::new();
         let mut books = self.books();
         let old = self.slots.peek(key);
-        let Some((slot, lost)) = make(old.as_deref()) else { return };
+        let Some((slot, lost)) = make(old.as_deref(), &books) else { return };
         if let Some(old) = &old {
             books.take(key, old);
         }
@@ -242,35 +233,6 @@ impl Responses {
     /// A panic under the lock may leave the books wrong, which a gauge shows; the store itself goes on.
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Books {
-    rules: HashMap<Arc<str>, Usage>,
-    evicted: [u64; Evicted::ALL.len()],
-}
-
-impl Books {
-    fn of(&mut self, rule: &Arc<str>) -> &mut Usage {
-        self.rules.entry(Arc::clone(rule)).or_default()
-    }
-
-    fn give(&mut self, key: &CacheKey, slot: &Slot) {
-        let usage = self.of(slot.rule());
-        usage.entries += slot.len();
-        usage.bytes += slot.weight(key);
-    }
-
-    fn take(&mut self, key: &CacheKey, slot: &Slot) {
-        let usage = self.of(slot.rule());
-        usage.entries -= slot.len();
-        usage.bytes -= slot.weight(key);
-    }
-
-    fn count(&mut self, rule: &Arc<str>, reason: Evicted, entries: u64) {
-        self.of(rule).evictions += entries;
-        self.evicted[reason as usize] += entries;
     }
 }
 

@@ -94,7 +94,8 @@ families! {
     /// Requests answered, by function, status (0 = the caller left before an answer) and outcome.
     /// What a function has beyond 14 pairs of the two is counted under function other by class, such as 5xx.
     requests: IntCounterVec = "requests_total" ["function", "code", "outcome"] LATENCY;
-    /// Time from a request's head to the last byte of its answer, by function and by who made the answer.
+    /// Time from a request's head to the last byte of its answer, by function and by who made the answer: upstream, cache, dedup or sidecar.
+    /// After the first 24 pairs of function and cache, dedup or sidecar, further ones count under function other.
     request_duration: HistogramVec = "request_duration_seconds" ["function", "source"] LATENCY;
     /// Time from the start of a call of the function, connecting and further attempts included, to the last byte of its answer.
     upstream_duration: HistogramVec = "upstream_duration_seconds" ["function"] LATENCY;
@@ -120,6 +121,8 @@ families! {
     cache_bypass: IntCounterVec = "cache_bypass_total" ["rule", "reason"] LATENCY;
     /// Answers fetched after a miss and not stored, by reason.
     cache_not_stored: IntCounterVec = "cache_not_stored_total" ["rule", "reason"] LATENCY;
+    /// Calls for an answer that was not fresh any more, by what came: 304, another answer that is stored or is not, or none (and 5xx).
+    cache_refreshes: IntCounterVec = "cache_refreshes_total" ["rule", "result"] LATENCY;
     /// Estimated time functions did not have to spend: for each hit and coalesced answer, the mean time of the rule's misses so far.
     cache_saved: CounterVec = "cache_saved_upstream_seconds_total" ["rule"] LATENCY;
     /// Events in the webhooks of a deduplication rule: new, duplicate (accepted before), joined (accepted while the copy waited)

@@ -11,7 +11,8 @@ use prometheus::{Histogram, IntCounter};
 use super::families::Families;
 use super::latency::{Digest, Windows};
 use super::lock;
-use super::record::{Finished, Outcome, Source};
+use super::phases::{Phases, Reading};
+use super::record::{Exchanged, Finished, Outcome, Source};
 
 /// Most functions with series of their own; the rest is [`OTHER`].
 pub const MOST: usize = 30;
@@ -19,8 +20,9 @@ pub const MOST: usize = 30;
 pub const OTHER: &str = "other";
 /// Most pairs of status and outcome a function has; past it, they are counted by class under [`OTHER`].
 const MOST_CODES: usize = 14;
-/// Most pairs of function and source with a histogram; past it, they share those of [`OTHER`].
-const MOST_DURATIONS: usize = 70;
+/// Most pairs of function and source, besides those of the functions themselves, with a histogram of their own; past it, they share those
+/// of [`OTHER`]. A histogram is 17 series, and there are 3,000 for everything.
+const MOST_DURATIONS: usize = 24;
 
 /// All functions.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Functions {
     by_name: ArcSwap<HashMap<Arc<str>, Arc<Function>>>,
     other: Arc<Function>,
     durations: AtomicUsize,
+    phases: AtomicUsize,
     admission: Mutex<()>,
     start: Instant,
 }
@@ -53,6 +56,7 @@ struct State {
     latency: Windows,
     /// Time of the last cold start; of the first answer before one was seen. `None` before the function answered.
     load_time: Option<Duration>,
+    phases: Phases,
 }
 
 /// Requests with one status and outcome. A code below 10 stands for its class, whose counter functions share.
@@ -84,14 +88,25 @@ impl Functions {
     #[must_use]
     pub fn new(families: Arc<Families>, now: Instant) -> Self {
         let other = Arc::new(Function::new(&families, OTHER.into(), now));
-        other.duration(&families, None, Source::Upstream);
-        other.cold_duration(&families);
+        other.cold_duration(&families, None);
         lock(&other.state).count(&families, OTHER, 200, Outcome::Forwarded, 0);
-        Self { families, by_name: ArcSwap::default(), other, durations: AtomicUsize::new(0), admission: Mutex::new(()), start: now }
+        lock(&other.state).phases = Phases::of_others(now);
+        let [durations, phases] = [0, 0].map(AtomicUsize::new);
+        Self { families, by_name: ArcSwap::default(), other, durations, phases, admission: Mutex::new(()), start: now }
     }
 
-    /// Admits a name that a rule spells out.
-    pub fn admit(&self, name: &str) {
+    /// Admits a name that a rule spells out, with the series of what the rule makes of good answers, at zero.
+    pub fn expect(&self, name: &str, outcomes: &[(Outcome, Source)]) {
+        self.admit(name);
+        if let Some(function) = self.by_name.load().get(name) {
+            for (outcome, source) in outcomes {
+                lock(&function.state).count(&self.families, &function.name, 200, *outcome, 0);
+                function.duration(self, *source);
+            }
+        }
+    }
+
+    fn admit(&self, name: &str) {
         let _one_at_a_time = lock(&self.admission);
         let known = self.by_name.load();
         if known.len() < MOST && !known.contains_key(name) && is_name(name) {
@@ -113,6 +128,15 @@ impl Functions {
         self.by_name.load().get(done.function).unwrap_or(&self.other).record(self, now, done);
     }
 
+    /// The phases of every function, by its name, those of [`OTHER`] last.
+    #[must_use]
+    pub fn phases(&self, now: Instant) -> Vec<(Arc<str>, Reading)> {
+        let mut all: Vec<_> = self.by_name.load().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.push(Arc::clone(&self.other));
+        all.iter().flat_map(|f| f.phases(now).into_iter().map(|phase| (Arc::clone(&f.name), phase))).collect()
+    }
+
     /// Every function by name, [`OTHER`] last and only if it counted something.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Function>> {
@@ -128,21 +152,24 @@ impl Functions {
 impl Function {
     fn new(families: &Families, name: Arc<str>, now: Instant) -> Self {
         let label = &[&*name];
+        let durations: [OnceLock<Histogram>; Source::ALL.len()] = Default::default();
+        durations[Source::Upstream as usize]
+            .get_or_init(|| families.request_duration.with_label_values(&[&*name, Source::Upstream.as_str()]));
         Self {
-            durations: Default::default(),
+            durations,
             upstream: families.upstream_duration.with_label_values(label),
             bytes_in: families.request_bytes.with_label_values(label),
             bytes_out: families.response_bytes.with_label_values(label),
             slow: families.slow.with_label_values(label),
             cold: families.cold_starts.with_label_values(label),
             cold_duration: OnceLock::new(),
-            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), load_time: None }),
+            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), load_time: None, phases: Phases::default() }),
             name,
         }
     }
 
     fn record(&self, all: &Functions, now: Instant, done: &Finished<'_>) {
-        self.duration(&all.families, Some(&all.durations), done.source).observe(done.duration.as_secs_f64());
+        self.duration(all, done.source).observe(done.duration.as_secs_f64());
         if let Some(call) = done.upstream {
             self.upstream.observe(call.total.as_secs_f64());
         }
@@ -155,23 +182,47 @@ impl Function {
         if let Some(call) = done.upstream.filter(|call| call.status > 0) {
             if call.cold {
                 self.cold.inc();
-                self.cold_duration(&all.families).observe(call.first_byte.as_secs_f64());
+                self.cold_duration(&all.families, Some(&all.durations)).observe(call.first_byte.as_secs_f64());
             }
             if call.cold || state.load_time.is_none() {
                 state.load_time = Some(call.first_byte);
             }
         }
+        drop(state);
+        if let Some(call) = done.upstream.filter(|call| !call.phases.is_empty()) {
+            self.record_phases(all, now, call);
+        }
     }
 
-    fn duration(&self, families: &Families, used: Option<&AtomicUsize>, source: Source) -> &Histogram {
+    fn record_phases(&self, all: &Functions, now: Instant, call: &Exchanged) {
+        let without_place: Vec<_> = {
+            let own = &mut lock(&self.state).phases;
+            call.phases.iter().filter(|phase| &*self.name == OTHER || !own.add(now, phase, &all.phases)).collect()
+        };
+        let others = &mut lock(&all.other.state).phases;
+        for phase in without_place {
+            others.add_other(now, phase.time);
+        }
+    }
+
+    /// What it reported of its phases.
+    #[must_use]
+    pub fn phases(&self, now: Instant) -> Vec<Reading> {
+        lock(&self.state).phases.read(now)
+    }
+
+    fn duration(&self, all: &Functions, source: Source) -> &Histogram {
         self.durations[source as usize].get_or_init(|| {
-            let own = &*self.name == OTHER || used.is_none_or(|used| used.fetch_add(1, Relaxed) < MOST_DURATIONS);
-            families.request_duration.with_label_values(&[if own { &*self.name } else { OTHER }, source.as_str()])
+            let own = &*self.name == OTHER || all.durations.fetch_add(1, Relaxed) < MOST_DURATIONS;
+            all.families.request_duration.with_label_values(&[if own { &*self.name } else { OTHER }, source.as_str()])
         })
     }
 
-    fn cold_duration(&self, families: &Families) -> &Histogram {
-        self.cold_duration.get_or_init(|| families.cold_start_duration.with_label_values(&[&*self.name]))
+    fn cold_duration(&self, families: &Families, used: Option<&AtomicUsize>) -> &Histogram {
+        self.cold_duration.get_or_init(|| {
+            let own = used.is_none_or(|used| used.fetch_add(1, Relaxed) < MOST_DURATIONS);
+            families.cold_start_duration.with_label_values(&[if own { &*self.name } else { OTHER }])
+        })
     }
 
     /// Its name.

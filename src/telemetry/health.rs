@@ -57,12 +57,12 @@ impl Window {
             return;
         }
         let result = done.cache.map(|c| c.result);
-        let hit = matches!(result, Some(LookupResult::Hit | LookupResult::Coalesced));
+        let hit = matches!(result, Some(LookupResult::Hit | LookupResult::Stale | LookupResult::Coalesced));
         let one = Sums {
             requests: 1,
             errors: u64::from(done.status >= 500),
             latency: done.until_head(),
-            lookups: u64::from(hit || result == Some(LookupResult::Miss)),
+            lookups: u64::from(hit || matches!(result, Some(LookupResult::Miss | LookupResult::Revalidated))),
             hits: u64::from(hit),
         };
         add(&mut self.all, &one);

@@ -1,18 +1,21 @@
 //! Signals: metrics in two forms, the health of the functions, the access log.
 //!
 //! [`Metrics::record`] takes one [`Finished`] for each answer and moves everything at once: counters and histograms
-//! ([`families`]: doc comment = HELP), quantiles ([`latency`]), the window of the health ([`health`]), the log ([`log`]). What the
-//! other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what only a caller chose.
+//! ([`families`]: doc comment = HELP), quantiles ([`latency`]), the window of the health ([`health`]), the last quarter of an hour
+//! ([`history`]), the log ([`log`]). What the other rooms know is read when somebody asks ([`Readings`]). No label and no line holds what
+//! only a caller chose.
 
 pub mod escape;
 pub mod events;
 pub mod families;
 pub mod functions;
 pub mod health;
+pub mod history;
 pub mod json;
 pub mod latency;
 pub mod line;
 pub mod log;
+pub mod phases;
 pub mod process;
 pub mod prometheus_text;
 pub mod readings;
@@ -33,22 +36,32 @@ pub use self::health::Health;
 pub use self::log::AccessLog;
 pub use self::readings::Readings;
 pub use self::record::{
-    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefusedReason, ShedReason, Source,
+    CacheRecord, DedupRecord, DedupResult, DoorRefusal, Exchanged, Finished, LookupResult, Outcome, RefreshResult, RefusedReason,
+    ShedReason, Source,
 };
 
 use self::families::Families;
 use self::functions::Functions;
 use self::health::Window;
+use self::history::{History, Ring};
 use self::latency::Windows;
 use self::process::Process;
 use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
 use self::rules::Rules;
 use crate::clock::Clock;
-use crate::engine::{RuleSet, Section};
+use crate::engine::RuleSet;
+use crate::rules::{Matcher, Pattern};
 
 /// Version of this program, as the metrics tell it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a cache rule makes of good answers.
+const CACHED: &[(Outcome, Source)] = &[(Outcome::Hit, Source::Cache), (Outcome::Miss, Source::Upstream)];
+/// What a deduplication rule does.
+const DEDUPLICATED: &[(Outcome, Source)] = &[(Outcome::New, Source::Upstream), (Outcome::Duplicate, Source::Dedup)];
+/// What becomes of the rest.
+const FORWARDED: &[(Outcome, Source)] = &[(Outcome::Forwarded, Source::Upstream)];
 
 /// Everything that is measured in one process.
 pub struct Metrics {
@@ -56,22 +69,23 @@ pub struct Metrics {
     families: Arc<Families>,
     functions: Functions,
     rules: Rules,
-    calls: Mutex<Calls>,
-    health: Mutex<Window>,
+    recent: Mutex<Recent>,
     log: Option<AccessLog>,
     readings: Box<dyn Fn() -> Readings + Send + Sync>,
     clock: Clock,
     start: Instant,
 }
 
-/// Quantiles over all functions.
-struct Calls {
-    /// Of the calls of functions.
-    upstream: Windows,
-    /// Of what the sidecar added.
+/// What fades with time; one lock for all of it.
+struct Recent {
+    /// Latency of the calls of functions.
+    calls: Windows,
+    /// What the sidecar added.
     overhead: Windows,
-    /// Of the cold starts that callers met.
+    /// Cold starts that callers met.
     cold: Windows,
+    health: Window,
+    history: Ring,
 }
 
 impl Metrics {
@@ -92,8 +106,13 @@ impl Metrics {
         Self {
             functions: Functions::new(Arc::clone(&families), start),
             rules: Rules::new(Arc::clone(&families)),
-            calls: Mutex::new(Calls { upstream: Windows::new(start), overhead: Windows::new(start), cold: Windows::new(start) }),
-            health: Mutex::new(Window::new(RuleSet::default().health, start)),
+            recent: Mutex::new(Recent {
+                calls: Windows::new(start),
+                overhead: Windows::new(start),
+                cold: Windows::new(start),
+                health: Window::new(RuleSet::default().health, start),
+                history: Ring::new(start),
+            }),
             registry,
             families,
             log,
@@ -107,15 +126,18 @@ impl Metrics {
     /// called before the rules come into force, at the start and after each reload.
     pub fn prepare(&self, rules: &RuleSet) {
         self.rules.prepare(rules);
-        let slow = rules.slow.iter().map(|s| &s.matcher);
-        for matcher in matchers(&rules.cache).chain(matchers(&rules.dedup)).chain(slow) {
-            if let Some(name) = matcher.function.as_ref().map(crate::rules::Pattern::as_str)
+        let expect = |matcher: &Matcher, outcomes| {
+            if let Some(name) = matcher.function.as_ref().map(Pattern::as_str)
                 && !name.contains(['*', '?', '[', ']', '{', '}', '\\'])
             {
-                self.functions.admit(name);
+                self.functions.expect(name, outcomes);
             }
-        }
-        lock(&self.health).set(rules.health.clone(), self.clock.now());
+        };
+        rules.cache.include.iter().for_each(|r| expect(&r.matcher, CACHED));
+        rules.dedup.include.iter().for_each(|r| expect(&r.matcher, DEDUPLICATED));
+        let others = rules.cache.exclude.iter().chain(&rules.dedup.exclude).map(|e| &e.matcher);
+        others.chain(rules.slow.iter().map(|s| &s.matcher)).for_each(|m| expect(m, FORWARDED));
+        lock(&self.recent).health.set(rules.health.clone(), self.clock.now());
     }
 
     /// A request begins; it is in flight until the value is dropped.
@@ -127,6 +149,11 @@ impl Metrics {
     /// A limit made the sidecar refuse a request. [`Metrics::record`] does not count this, as it knows no limits.
     pub fn shed(&self, reason: ShedReason) {
         self.families.shed.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A stored answer was asked for again on behalf of those who come later: no request of its own, so [`Metrics::record`] sees none.
+    pub fn refreshed(&self, rule: &str, result: RefreshResult) {
+        self.families.cache_refreshes.with_label_values(&[rule, result.as_str()]).inc();
     }
 
     /// The sidecar refused a request for what it is or how it came. [`Metrics::record`] does not count this, as it knows no reasons.
@@ -153,23 +180,9 @@ impl Metrics {
         {
             self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
         }
-        self.record_calls(now, done.upstream, overhead);
-        lock(&self.health).record(now, done);
+        lock(&self.recent).record(now, done, overhead);
         if let Some(log) = &self.log {
             log.write(self.clock.wall(), done);
-        }
-    }
-
-    fn record_calls(&self, now: Instant, call: Option<&Exchanged>, overhead: Option<Duration>) {
-        let mut calls = lock(&self.calls);
-        if let Some(call) = call {
-            calls.upstream.record(now, call.total);
-        }
-        if let Some(call) = call.filter(|call| call.cold) {
-            calls.cold.record(now, call.first_byte);
-        }
-        if let Some(overhead) = overhead {
-            calls.overhead.record(now, overhead);
         }
     }
 
@@ -182,7 +195,13 @@ impl Metrics {
     /// How the functions are.
     #[must_use]
     pub fn health(&self) -> Health {
-        lock(&self.health).judge(self.clock.now(), self.clock.wall())
+        lock(&self.recent).health.judge(self.clock.now(), self.clock.wall())
+    }
+
+    /// The last quarter of an hour.
+    #[must_use]
+    pub fn history(&self) -> History {
+        lock(&self.recent).history.read(self.clock.now(), self.clock.wall())
     }
 
     /// The Prometheus text.
@@ -191,7 +210,7 @@ impl Metrics {
         let mut readings = (self.readings)();
         for (rule, _) in self.rules.cache() {
             if readings.cache.rules.iter().all(|usage| usage.rule != rule) {
-                readings.cache.rules.push(CacheUsage { rule, entries: 0, bytes: 0, evictions: 0 });
+                readings.cache.rules.push(CacheUsage { rule, entries: 0, bytes: 0, evictions: 0, purged: 0 });
             }
         }
         for pool in &readings.pools {
@@ -199,7 +218,9 @@ impl Metrics {
         }
         let (process, health) = (Process::read(), self.health());
         let log_lines_dropped = self.log.as_ref().map_or(0, AccessLog::dropped);
-        let scrape = Scrape { readings: &readings, process: &process, health: &health, log_lines_dropped, version: VERSION };
+        let phases = self.functions.phases(self.clock.now());
+        let scrape =
+            Scrape { readings: &readings, process: &process, health: &health, phases: &phases, log_lines_dropped, version: VERSION };
         prometheus_text::render(self.registry.gather(), &scrape)
     }
 
@@ -208,8 +229,8 @@ impl Metrics {
     pub fn json(&self) -> json::Document {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let (upstream, overhead, cold) = {
-            let mut calls = lock(&self.calls);
-            (calls.upstream.summary(now), calls.overhead.summary(now), calls.cold.summary(now))
+            let mut recent = lock(&self.recent);
+            (recent.calls.summary(now), recent.overhead.summary(now), recent.cold.summary(now))
         };
         report::document(&report::Sources {
             functions: &self.functions,
@@ -228,6 +249,22 @@ impl Metrics {
     }
 }
 
+impl Recent {
+    fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
+        if let Some(call) = done.upstream {
+            self.calls.record(now, call.total);
+        }
+        if let Some(call) = done.upstream.filter(|call| call.cold) {
+            self.cold.record(now, call.first_byte);
+        }
+        if let Some(overhead) = overhead {
+            self.overhead.record(now, overhead);
+        }
+        self.health.record(now, done);
+        self.history.record(now, done);
+    }
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -243,10 +280,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-fn matchers<S>(section: &Section<S>) -> impl Iterator<Item = &crate::rules::Matcher> {
-    section.include.iter().map(|r| &r.matcher).chain(section.exclude.iter().map(|e| &e.matcher))
 }
 
 /// Locks for a few dozen instructions. What is inside stays whole even if a holder panics.

@@ -59,6 +59,8 @@ pub struct CacheUsage {
     pub bytes: u64,
     /// Answers of it removed for want of room, since the start.
     pub evictions: u64,
+    /// Answers of it that a purge or an unsafe method took, since the start.
+    pub purged: u64,
 }
 
 /// The memory of message ids.
@@ -95,6 +97,8 @@ pub struct Config {
     pub failures: u64,
     /// Whether the file on disk is not what is in force.
     pub file_differs: bool,
+    /// Whether the sidecar file says other than what runs.
+    pub restart_needed: bool,
 }
 
 #[cfg(test)]
@@ -116,7 +120,7 @@ pub mod tests_support {
                 healthy: true,
             }],
             cache: Cache {
-                rules: vec![CacheUsage { rule: "profile".into(), entries: 2, bytes: 900, evictions: 1 }],
+                rules: vec![CacheUsage { rule: "profile".into(), entries: 2, bytes: 900, evictions: 1, purged: 0 }],
                 bytes: 900,
                 capacity_bytes: 32 << 20,
                 evictions: vec![("capacity", 1), ("expired", 0)],
@@ -134,6 +138,7 @@ pub mod tests_support {
                 successes: 1,
                 failures: 0,
                 file_differs: false,
+                restart_needed: false,
             },
         }
     }

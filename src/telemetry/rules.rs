@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use prometheus::{Counter, Histogram, IntCounter, IntCounterVec};
 
 use super::families::Families;
-use super::record::{CacheRecord, DedupRecord, DedupResult, Finished, LookupResult};
+use super::record::{CacheRecord, DedupRecord, DedupResult, Finished, LookupResult, RefreshResult};
 use crate::cache::{Bypass, NotStored};
 use crate::dedup::{Cause, Repeats, SkipReason};
 use crate::engine::RuleSet;
@@ -16,7 +16,8 @@ use crate::engine::RuleSet;
 /// Most rule names of one kind in the life of the process; reloads that name more get no series for them.
 const MOST: usize = 200;
 /// Results of a look-up that have a series.
-const LOOKUPS: [LookupResult; 3] = [LookupResult::Hit, LookupResult::Miss, LookupResult::Coalesced];
+const LOOKUPS: [LookupResult; 5] =
+    [LookupResult::Hit, LookupResult::Stale, LookupResult::Miss, LookupResult::Coalesced, LookupResult::Revalidated];
 /// Results of an event.
 const MESSAGES: [DedupResult; 4] = [DedupResult::New, DedupResult::Duplicate, DedupResult::Joined, DedupResult::Timeout];
 
@@ -45,6 +46,7 @@ pub struct CacheRule {
     lookups: Words,
     bypass: Words,
     not_stored: Words,
+    refreshes: Words,
     saved: Counter,
     fetches: AtomicU64,
     fetch_nanos: AtomicU64,
@@ -123,6 +125,7 @@ impl CacheRule {
             lookups: series(&families.cache_lookups, rule, LOOKUPS.iter().map(|r| r.as_str())),
             bypass: series(&families.cache_bypass, rule, Bypass::ALL.iter().map(|r| r.as_str())),
             not_stored: series(&families.cache_not_stored, rule, NotStored::ALL.iter().map(|r| r.as_str())),
+            refreshes: series(&families.cache_refreshes, rule, RefreshResult::ALL.iter().map(|r| r.as_str())),
             saved: families.cache_saved.with_label_values(&[rule]),
             fetches: AtomicU64::new(0),
             fetch_nanos: AtomicU64::new(0),
@@ -139,12 +142,15 @@ impl CacheRule {
         if let Some(reason) = cache.not_stored {
             inc(&self.not_stored, &families.cache_not_stored, cache.rule, reason);
         }
+        if let Some(result) = cache.refreshed {
+            inc(&self.refreshes, &families.cache_refreshes, cache.rule, result.as_str());
+        }
         match (cache.result, done.upstream) {
             (LookupResult::Miss, Some(call)) => {
                 self.fetch_nanos.fetch_add(u64::try_from(call.total.as_nanos()).unwrap_or(u64::MAX), Relaxed);
                 self.fetches.fetch_add(1, Relaxed);
             }
-            (LookupResult::Hit | LookupResult::Coalesced, _) => {
+            (LookupResult::Hit | LookupResult::Stale | LookupResult::Coalesced, _) => {
                 let fetches = self.fetches.load(Relaxed).max(1) as f64;
                 self.saved.inc_by(self.fetch_nanos.load(Relaxed) as f64 / fetches / 1e9);
             }

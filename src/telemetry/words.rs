@@ -27,8 +27,12 @@ words! {
         Forwarded = "forwarded",
         /// Answered from the cache.
         Hit = "hit",
+        /// Answered from the cache with what is not fresh any more: a new answer is being fetched, or the function failed.
+        Stale = "stale",
         /// Looked up, not found, answered by a function's fresh answer: its own or, coalesced, another request's.
         Miss = "miss",
+        /// Answered from the cache, after the function said that what is stored is still good.
+        Revalidated = "revalidated",
         /// A cache rule matched, but the request may not be looked up.
         Bypass = "bypass",
         /// A webhook whose events are all new.
@@ -69,12 +73,30 @@ words! {
     LookupResult {
         /// A fresh entry answered.
         Hit = "hit",
+        /// One that is not fresh any more answered.
+        Stale = "stale",
         /// None; this request fetched.
         Miss = "miss",
         /// None; the answer that another request was fetching answered this one too.
         Coalesced = "coalesced",
         /// Not looked up. Counted by `cache_bypass_total`, not as a look-up.
         Bypass = "bypass",
+        /// None that is fresh; the function said that what is stored is still good.
+        Revalidated = "revalidated",
+    }
+}
+
+words! {
+    /// What came of asking for an answer that was not fresh any more.
+    RefreshResult {
+        /// 304: it is still good.
+        NotModified = "not_modified",
+        /// Another answer took its place.
+        Replaced = "replaced",
+        /// Another answer, which may not be stored.
+        NotStored = "not_stored",
+        /// No answer, or a server error.
+        Failed = "failed",
     }
 }
 

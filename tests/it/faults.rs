@@ -15,9 +15,12 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::signals_faults::adds_up;
+use crate::signals_traffic::Exposition;
 use crate::support::client::{Connection, Request, get, post, send};
 use crate::support::command::{Process, rename_over};
 use crate::support::origin::{Gate, Origin, Reply, Seen, Step};
+use crate::support::until;
 
 const MESSAGES: u64 = 2_000;
 const SENDERS: usize = 24;
@@ -212,7 +215,14 @@ async fn judge(sidecar: &Process, senders: &Senders, ledger: &Ledger, fates: &Fa
     let count = |what: fn(&Taken) -> bool| ledger.values().filter(|taken| what(taken)).count();
     let (doubled, unheard) = (count(|t| t.told > 1), count(|t| t.told + t.untold > 1));
     let runs: usize = ledger.values().map(|t| t.runs).sum();
-    let metrics = send(sidecar.admin, &get("/metrics").header("Accept", "text/plain").header("Connection", "close")).await.text();
+    let metrics = until("nothing runs", async || {
+        let text = send(sidecar.admin, &get("/metrics").header("Accept", "text/plain").header("Connection", "close")).await.text();
+        let all = Exposition::read(&text);
+        (all.sum("requests_in_flight", &[]) + all.sum("upstream_connections", &[("state", "in_use")]) < 0.5).then_some(text)
+    })
+    .await;
+    let calls = adds_up(&metrics).sum("upstream_duration_seconds_count", &[]);
+    assert!((calls - f64::from(u32::try_from(runs).expect("few"))).abs() < 0.5, "{calls} calls are counted, {runs} were made");
     let generation = metrics.lines().find_map(|l| l.strip_prefix("edge_sidecar_config_generation ")).unwrap_or("0");
     eprintln!(
         "{MESSAGES} messages, {runs} runs of the function, {senders:?}, rules {generation} times: lost {}, doubled {doubled}, taken again \

@@ -1,61 +1,11 @@
 //! Scraping: a real Prometheus with a plain configuration, and the `Accept` lists that scrapers and people send.
 
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::signals_traffic::{Exposition, functions, mixed, sidecar};
 use crate::support::client::{get, request, send};
 use crate::support::origin::Gate;
-use crate::support::{free_port, until};
-
-/// A running Prometheus; it ends when dropped.
-struct Prometheus {
-    address: SocketAddr,
-    child: Child,
-    _folder: TempDir,
-}
-
-impl Prometheus {
-    /// Starts one that scrapes a target every second, configured as on the first page of its manual.
-    fn start(target: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (file, address) = (folder.path().join("prometheus.yml"), SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let scrape = format!(
-            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: sidecar\n    static_configs:\n      - targets: [\"{target}\"]\n"
-        );
-        std::fs::write(&file, scrape).expect("writable");
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
-        command.arg(format!("--web.listen-address={address}")).arg("--log.level=error").stdout(Stdio::null());
-        let child = command.spawn().expect("prometheus starts: run scripts/setup.sh test");
-        Self { address, child, _folder: folder }
-    }
-
-    /// The one value a query gives now, if it gives one.
-    async fn ask(&self, query: &str) -> Option<f64> {
-        tokio::net::TcpStream::connect(self.address).await.ok()?;
-        let encoded = query.bytes().fold(String::new(), |all, b| all + &format!("%{b:02X}"));
-        let answer = send(self.address, &get(&format!("/api/v1/query?query={encoded}")).header("connection", "close")).await;
-        let json: Value = serde_json::from_str(&answer.text()).ok()?;
-        json.pointer("/data/result/0/value/1")?.as_str()?.parse().ok()
-    }
-
-    async fn until(&self, query: &str, value: f64) {
-        until(&format!("{query} = {value}"), async || self.ask(query).await.filter(|v| (v - value).abs() < 1e-9)).await;
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::prometheus::Prometheus;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_scrapes_it_and_computes_the_same_hit_rate() {

@@ -55,9 +55,9 @@ impl Parts {
     /// Forwards, as `proxy::webhook` does: the claim is settled at the head.
     async fn forward(&self, message: usize, mut caller: Caller, claim: Option<Claim>) -> u16 {
         let (mut heard, time) = (0, self.time.clone());
-        let settle = |status: u16| {
-            heard = status;
-            if let (200..=299, Some(claim)) = (status, claim) {
+        let settle = |status: http::StatusCode, _: &http::HeaderMap| {
+            heard = status.as_u16();
+            if let (200..=299, Some(claim)) = (status.as_u16(), claim) {
                 claim.accept(time.clock().now());
             }
         };

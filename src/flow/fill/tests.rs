@@ -1,12 +1,14 @@
 //! What a caller has been handed, and what the store holds by then.
 
 use std::future::pending;
+use std::time::Duration;
 
 use super::*;
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::rules::Matcher;
 use crate::store::responses::Found;
+use crate::telemetry::record::Phases;
 
 /// A function's answer that never says that it is over.
 struct Endless {
@@ -38,6 +40,7 @@ impl Answer for Endless {
             reused: false,
             retries: 0,
             cold: false,
+            phases: Phases::default(),
         }
     }
 
@@ -68,12 +71,14 @@ fn fill(shelf: &Shelf, length: &'static str, pieces: &[&'static str]) -> (Fill<F
         upstream: "u",
     };
     let key = CacheKey::new("r", Scope::Public, &request, &CallerSecret::new([7; 16]));
-    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::Public, statuses: Statuses::Usual };
+    let settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), Scope::Public);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(length));
     let call = Endless { headers, pieces: pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };
     let rule = Arc::new(Rule { name: "r".into(), matcher: Matcher::default(), settings });
-    let fill = Fill { upstream: Function, call, shelf: shelf.clone(), key: key.clone(), rule, request: HeaderMap::new(), lead: None };
+    let begun = shelf.responses.begin();
+    let (upstream, shelf, request) = (Function, shelf.clone(), HeaderMap::new());
+    let fill = Fill { upstream, call, shelf, key: key.clone(), rule, request, begun, lead: None, stale: None };
     (fill, key)
 }
 

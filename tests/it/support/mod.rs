@@ -3,8 +3,10 @@
 
 pub mod client;
 pub mod command;
+pub mod configmap;
 pub mod functions;
 pub mod origin;
+pub mod prometheus;
 pub mod routes;
 pub mod sidecar;
 pub mod wire;
