@@ -45,7 +45,7 @@ pub struct Way {
     pub connector: Connector,
     /// The time.
     pub clock: Clock,
-    peer: ArcSwapOption<HttpPeer>,
+    peer: Arc<ArcSwapOption<HttpPeer>>,
     slots: Arc<Semaphore>,
 }
 
@@ -73,7 +73,7 @@ impl Way {
             starts: Arc::default(),
             connector,
             clock,
-            peer: ArcSwapOption::empty(),
+            peer: Arc::default(),
             slots: Arc::new(Semaphore::new(config.max_in_use)),
             config,
         };
@@ -92,6 +92,22 @@ impl Way {
             ca_file: config.ca_file.as_ref().map(|p| p.display().to_string()),
             max_retries: usize::try_from(config.retries.attempts).unwrap_or(1),
             ..ServerConf::default()
+        }
+    }
+
+    /// The same way with connections of its own, for calls from other threads: a connection lives on the threads that opened it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            name: Arc::clone(&self.name),
+            counters: Arc::clone(&self.counters),
+            flying: self.flying.clone(),
+            starts: Arc::clone(&self.starts),
+            connector: Connector::new(Some(ConnectorOptions::from_server_conf(&Self::pool_conf(&self.config)))),
+            clock: self.clock.clone(),
+            peer: Arc::clone(&self.peer),
+            slots: Arc::clone(&self.slots),
         }
     }
 

@@ -141,7 +141,9 @@ families! {
     dedup_gap: HistogramVec = "dedup_repeat_gap_seconds" ["rule"] GAP;
     /// Time to open a connection to the upstream, TLS included; kept connections do not count.
     connect_duration: HistogramVec = "upstream_connect_duration_seconds" ["upstream"] LATENCY;
-    /// Cold starts that callers met: answers of an isolate that was started for them.
+    /// Calls of warm-up by step: warm (the function was running), cold (it was started for this call, so that no caller met that) or failed.
+    warmups: IntCounterVec = "warmups_total" ["name", "result"] LATENCY;
+    /// Cold starts that callers met: answers of an isolate that was started for them. Those that warm-up met instead are counted there.
     cold_starts: IntCounterVec = "cold_starts_total" ["function"] LATENCY;
     /// Time from the start of the call to the head of such an answer.
     cold_start_duration: HistogramVec = "cold_start_duration_seconds" ["function"] COLD;

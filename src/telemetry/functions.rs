@@ -13,6 +13,7 @@ use super::latency::{Digest, Windows};
 use super::lock;
 use super::phases::{Phases, Reading};
 use super::record::{Exchanged, Finished, Outcome, Source};
+use crate::upstream::warm;
 
 /// Most functions with series of their own; the rest is [`OTHER`].
 pub const MOST: usize = 30;
@@ -102,6 +103,16 @@ impl Functions {
             for (outcome, source) in outcomes {
                 lock(&function.state).count(&self.families, &function.name, 200, *outcome, 0);
                 function.duration(self, *source);
+            }
+        }
+    }
+
+    /// Notes how warm-up's call of a function ended, and how long it took.
+    pub fn warmed(&self, name: &str, outcome: warm::Outcome, took: Duration) {
+        if let Some(function) = self.by_name.load().get(name).filter(|_| outcome != warm::Outcome::Failed) {
+            let load_time = &mut lock(&function.state).load_time;
+            if outcome == warm::Outcome::Cold || load_time.is_none() {
+                *load_time = Some(took);
             }
         }
     }

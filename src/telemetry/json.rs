@@ -113,7 +113,7 @@ pub struct Handler {
     pub errors: u64,
     /// Whether it ever answered itself.
     pub loaded: bool,
-    /// Time of its last cold start that a caller met; of its first answer, before one was seen.
+    /// Time of its last cold start, a caller's or warm-up's; of its first answer, before one was seen.
     pub load_time_ms: f64,
     /// Cold starts that callers met.
     pub cold_starts: u64,

@@ -18,7 +18,9 @@ pub const MOST: usize = 200;
 /// Most isolates of one function that are told apart.
 const ISOLATES: usize = 8;
 /// An end known as exactly as this is not looked for any closer.
-const EXACT: Duration = Duration::from_millis(50);
+const EXACT: Duration = Duration::from_millis(10);
+/// Lives that differ by no more are one life: timers of a busy machine are late.
+const JITTER: Duration = Duration::from_millis(200);
 
 /// What an answer tells of the isolate that gave it.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +159,9 @@ impl Life {
     /// One of this age answered.
     fn outlived(&mut self, age: Duration) {
         self.at_least = self.at_least.max(age);
-        if self.at_most.is_some_and(|most| most < self.at_least) {
-            self.at_most = None; // others were ended early, by a limit or a deployment
+        if let Some(most) = self.at_most.filter(|most| *most < self.at_least) {
+            // unless it is only jitter, others were ended early, by a limit or a deployment
+            self.at_most = (self.at_least <= most + JITTER).then(|| self.at_least + EXACT);
         }
     }
 

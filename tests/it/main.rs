@@ -67,4 +67,5 @@ mod support;
 mod trace;
 mod upstream;
 mod upstream_tls;
+mod warm;
 mod webhooks;
