@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::way::Slot;
 use crate::cache::status::CacheStatus;
 use crate::config::Snapshot;
 use crate::dedup::{Repeats, SkipReason};
@@ -222,7 +222,7 @@ pub struct Pass {
     /// The server chosen.
     pub peer: Option<Arc<HttpPeer>>,
     /// Its connection slot.
-    pub slot: Option<OwnedSemaphorePermit>,
+    pub slot: Option<Slot>,
     /// Its connection.
     pub borrowed: Option<Borrowed>,
     /// When the call began.

@@ -34,7 +34,7 @@ pub async fn peer(edge: &Edge, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         sleep(pause).await;
     }
     if ctx.pass.slot.is_none() {
-        ctx.pass.slot = way.slot().await;
+        ctx.pass.slot = way.slot(&ctx.line.function).await;
     }
     if ctx.pass.slot.is_none() {
         return Error::e_explain(ErrorType::HTTPStatus(503), "all connections are in use");

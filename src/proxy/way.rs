@@ -14,9 +14,10 @@ use pingora::upstreams::peer::{HttpPeer, Peer, Tracer, Tracing};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Functions;
 use crate::clock::Clock;
 use crate::config::sidecar;
-use crate::flow::Running;
+use crate::flow::{Running, RunningGuard};
 use crate::rules::function;
 use crate::rules::path::Path;
 use crate::upstream::cold::{EXECUTION_ID, Sign, Starts};
@@ -28,6 +29,15 @@ use crate::upstream::pool::Counters;
 const PIECES: usize = 48 << 10;
 /// The same for a connection that is made while memory is short: 12 KiB a piece.
 const SMALL_PIECES: usize = 16 << 10;
+
+/// Names of functions known to hold slots before the idle ones are forgotten.
+const MOST_HOLDERS: usize = 1_000;
+
+/// A connection slot, given back when it is dropped.
+pub struct Slot {
+    _share: RunningGuard,
+    _permit: OwnedSemaphorePermit,
+}
 
 /// One upstream, ready to be called.
 pub struct Way {
@@ -47,6 +57,8 @@ pub struct Way {
     pub clock: Clock,
     peer: Arc<ArcSwapOption<HttpPeer>>,
     slots: Arc<Semaphore>,
+    /// Slots held or waited for, by function.
+    holders: Arc<Functions>,
 }
 
 impl Way {
@@ -75,6 +87,7 @@ impl Way {
             clock,
             peer: Arc::default(),
             slots: Arc::new(Semaphore::new(config.max_in_use)),
+            holders: Arc::default(),
             config,
         };
         if let Ok(ip) = way.config.server.host.parse() {
@@ -108,6 +121,7 @@ impl Way {
             clock: self.clock.clone(),
             peer: Arc::clone(&self.peer),
             slots: Arc::clone(&self.slots),
+            holders: Arc::clone(&self.holders),
         }
     }
 
@@ -148,12 +162,19 @@ impl Way {
         (server.tls || !given).then(|| authority(server))
     }
 
-    /// One of `max_in_use` connection slots, waited for at most the connect time.
-    pub async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => Some(slot),
-            Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok(),
+    /// One of `max_in_use` connection slots, waited for at most the connect time. One function gets at most three quarters of them (of
+    /// eight or more), or a hung one would starve the others; over that it gets none, at once.
+    pub async fn slot(&self, function: &str) -> Option<Slot> {
+        let most = self.config.max_in_use;
+        if self.holders.len() > MOST_HOLDERS {
+            self.holders.sweep();
         }
+        let share = self.holders.try_enter(function, if most < 8 { usize::MAX } else { most - most / 4 })?;
+        let permit = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()?,
+        };
+        Some(Slot { _share: share, _permit: permit })
     }
 
     /// The function that a request to `uri` reaches.
