@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
-use pingora::services::background::background_service;
+use pingora::services::background::{GenBackgroundService, background_service};
 use pingora::services::listening::Service;
 use tokio::sync::Notify;
 
@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Live, Sidecar, budget};
 use crate::flow::Running;
 use crate::flow::budget::Budget;
+use crate::flow::warm::WarmUp;
 use crate::proxy::background::{Admin, Contact, Sweeper};
 use crate::proxy::drain::{Drain, Source, Work};
 use crate::proxy::gate::Gate;
@@ -32,6 +33,7 @@ use crate::proxy::guard::{self, Guard};
 use crate::proxy::room::Room;
 use crate::proxy::service::Edge;
 use crate::proxy::stalls::Stalls;
+use crate::proxy::warmup::{self, Warmer};
 use crate::proxy::way::Way;
 use crate::proxy::{Functions, Shared, files};
 use crate::store::flights::Flights;
@@ -115,6 +117,7 @@ impl App {
             shut: AtomicBool::default(),
             metrics: Arc::clone(&metrics),
             clock,
+            warm: WarmUp::new(&live.load().rules.warm),
             live,
             claims,
             responses,
@@ -167,6 +170,7 @@ fn serve(sidecar: &Sidecar, work: &Arc<Work>) -> Result<Server> {
         service.add_listener(guard::endpoint(listener.address, &sidecar.limits));
         server.add_service(service);
     }
+    server.add_service(warmer(sidecar, work, &reached));
     for (way, reached) in ways.iter().zip(reached) {
         let mut contact = background_service(&format!("contact {}", way.name), Contact { way: Arc::clone(way), reached });
         contact.threads = Some(1);
@@ -181,6 +185,22 @@ fn serve(sidecar: &Sidecar, work: &Arc<Work>) -> Result<Server> {
     Ok(server)
 }
 
+/// The service that calls functions before their callers do.
+fn warmer(sidecar: &Sidecar, work: &Work, reached: &[Arc<AtomicBool>]) -> GenBackgroundService<Warmer> {
+    let way = first_way(sidecar, &work.ways);
+    let reached = work.ways.iter().zip(reached).find(|(w, _)| Arc::ptr_eq(w, way)).map(|(_, r)| Arc::clone(r)).unwrap_or_default();
+    let warmer = Warmer { shared: Arc::clone(&work.shared), way: Arc::new(way.beside()), reached };
+    let mut warmer = background_service("warm-up", warmer);
+    warmer.threads = Some(1);
+    warmer
+}
+
+/// The way of the first listener: the one that warm-up takes.
+fn first_way<'w>(sidecar: &Sidecar, ways: &'w [Arc<Way>]) -> &'w Arc<Way> {
+    let named = sidecar.listeners.first().and_then(|l| ways.iter().find(|w| w.config.name == l.upstream));
+    named.unwrap_or(&ways[0])
+}
+
 /// Binds both admin doors.
 fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> Result<Admin> {
     let settings = &sidecar.admin;
@@ -191,8 +211,14 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     let (shared, work) = (&work.shared, Arc::clone(work));
     let (explaining, draining, looking) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let (tracing, purging) = (Arc::clone(shared), Arc::clone(&shared.claims));
+    let (warming, commanding, starts) = (Arc::clone(shared), Arc::clone(shared), first_way(sidecar, &work.ways).starts.clone());
+    let started = Arc::clone(&starts);
     let ready = move || {
-        let missing = [("draining", draining.is_draining()), ("upstream", !reached.iter().all(|r| r.load(Relaxed)))];
+        let missing = [
+            ("draining", draining.is_draining()),
+            ("upstream", !reached.iter().all(|r| r.load(Relaxed))),
+            ("warmup", !draining.warm.has_started()),
+        ];
         Ready { missing: missing.into_iter().filter(|(_, missing)| *missing).map(|(word, _)| word).collect() }
     };
     let state = Arc::new(AdminState {
@@ -202,6 +228,8 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
         explain: Box::new(move |site, question| explaining.explain(site, question)),
         ready: Box::new(ready),
         drain: Box::new(move || work.drain()),
+        warmup: Box::new(move || warmup::state(&warming, &starts)),
+        warm: Box::new(move || Box::pin(warmup::command(Arc::clone(&commanding), Arc::clone(&started)))),
         trace: Box::new(move |id| traced(&tracing, id)),
         cache: Box::new(move || cache::stored(&looking)),
         purge_cache: Box::new(cache::purge(Arc::clone(shared), sidecar)),

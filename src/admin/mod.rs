@@ -11,6 +11,7 @@
 //! | `POST /config/check` | no | judges a rules text, and says what it would change |
 //! | `POST /reload`, `/rollback` | no | reads the file now; goes back one generation |
 //! | `POST /explain` | no | why a request would be decided as it is, by the running rules |
+//! | `GET`, `POST /warmup` | no | what became of the steps of `warm:`; runs them now |
 //! | `POST /drain` | no | begins the clean end |
 //! | `GET /cache` | no | what is stored: totals by rule, largest entries |
 //! | `POST /cache/purge` | no | takes stored answers out |
@@ -32,8 +33,10 @@ mod negotiate;
 pub mod serve;
 #[cfg(test)]
 mod tests;
+mod warmup;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -69,6 +72,8 @@ const ENDPOINTS: &[&str] = &[
     "POST /explain",
     "GET /cache",
     "POST /cache/purge",
+    "GET /warmup",
+    "POST /warmup",
     "POST /drain",
     "GET /trace?id=",
     "POST /dedup/purge",
@@ -76,6 +81,9 @@ const ENDPOINTS: &[&str] = &[
 
 /// What the running rules make of a request at a site, as JSON.
 pub type Explainer = Box<dyn Fn(&Site, &Question) -> serde_json::Value + Send + Sync>;
+
+/// What became of the steps, once they are over.
+pub type WarmedUp = Pin<Box<dyn Future<Output = Option<serde_json::Value>> + Send>>;
 
 /// What the endpoints answer from. Both doors share one.
 pub struct AdminState {
@@ -91,6 +99,10 @@ pub struct AdminState {
     pub ready: Box<dyn Fn() -> Ready + Send + Sync>,
     /// Begins the clean end unless it has begun; answers how many requests and calls of functions run.
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
+    /// What `GET /warmup` answers.
+    pub warmup: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Runs every step of warm-up now; answers the same, or `None` while draining.
+    pub warm: Box<dyn Fn() -> WarmedUp + Send + Sync>,
     /// What `GET /cache` answers.
     pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Takes stored answers out, ends their freshness, or only counts them; answers how many.
@@ -123,7 +135,7 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = Router::new().route("/config", get(config::get)).route("/config/history", get(config::history));
     let trusted = trusted.route("/config/check", post(config::check)).route("/reload", post(config::reload));
     let trusted = trusted.route("/rollback", post(config::rollback)).route("/explain", post(config::explain));
-    let trusted = trusted.route("/drain", post(drain::post));
+    let trusted = trusted.route("/drain", post(drain::post)).route("/warmup", get(warmup::get).post(warmup::post));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
     let trusted = trusted.route("/cache", get(cache::get)).route("/cache/purge", post(cache::purge));
     let trusted = match door {

@@ -43,6 +43,8 @@ impl Admin {
             clock: Clock::manual(),
             explain: Box::new(|site, question| json!({ "listener": site.listener, "target": question.target() })),
             ready: Box::new(move || Ready { missing: flag.load(Relaxed).then_some("draining").into_iter().collect() }),
+            warmup: Box::new(|| json!({ "started": true, "steps": [] })),
+            warm: Box::new(|| Box::pin(async { None })),
             trace: Box::new(|id| Traced { events: Vec::new(), since: Some(id.to_owned()) }),
             cache: Box::new(|| json!({ "entries": 0 })),
             purge_cache: Box::new(|_, manner| 1 + manner as u64),

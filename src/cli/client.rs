@@ -87,28 +87,40 @@ impl DoorArgs {
     /// # Errors
     /// Nobody answers, or not as an admin door does.
     pub fn send(&self, method: &str, target: &str, body: Option<(&str, &str)>) -> Result<Answer> {
+        self.send_within(PATIENCE, method, target, body)
+    }
+
+    /// Sends a request without a body whose answer may take longer.
+    ///
+    /// # Errors
+    /// Nobody answers, or not as an admin door does.
+    pub fn ask_within(&self, patience: Duration, method: &str, target: &str) -> Result<Answer> {
+        self.send_within(patience, method, target, None)
+    }
+
+    fn send_within(&self, patience: Duration, method: &str, target: &str, body: Option<(&str, &str)>) -> Result<Answer> {
         let (stream, door, host, token) = match &self.admin {
-            Some(server) => self.address(server)?,
-            None => self.open_socket()?,
+            Some(server) => self.address(server, patience)?,
+            None => self.open_socket(patience)?,
         };
         // without the query: it may hold what a screen or a log should not
         let path = target.split('?').next().unwrap_or_default();
         exchange(stream, method, target, (&host, token.as_deref()), body).with_context(|| format!("{door} {method} {path}"))
     }
 
-    fn address(&self, server: &Server) -> Result<Open> {
+    fn address(&self, server: &Server, patience: Duration) -> Result<Open> {
         let token = self.token_file.as_deref().map(token).transpose()?;
         let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
         let host = format!("{host}:{}", server.port);
-        let stream = connect(server).with_context(|| format!("cannot reach http://{host}"))?;
+        let stream = connect(server, patience).with_context(|| format!("cannot reach http://{host}"))?;
         Ok((Box::new(stream), format!("http://{host}"), host, token))
     }
 
-    fn open_socket(&self) -> Result<Open> {
+    fn open_socket(&self, patience: Duration) -> Result<Open> {
         let path = self.socket();
         let stream = UnixStream::connect(&path)
             .with_context(|| format!("cannot reach {}; is it running? --socket or --admin says where else it may be", path.display()))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok((Box::new(stream), path.display().to_string(), "admin".to_owned(), None))
     }
@@ -132,12 +144,12 @@ fn token(file: &Path) -> Result<String> {
     Ok(token.to_owned())
 }
 
-fn connect(server: &Server) -> io::Result<TcpStream> {
+fn connect(server: &Server, patience: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (server.host.as_str(), server.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(patience))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
                 return Ok(stream);
             }

@@ -1,4 +1,4 @@
-//! The command line: `run`, `init`, `schema`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
+//! The command line: `run`, `init`, `schema`, `check`, `explain`, `reload`, `rollback`, `warmup`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
 //! fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
 
 pub mod check;
@@ -10,6 +10,7 @@ pub mod message;
 pub mod rules;
 pub mod run;
 pub mod stored;
+pub mod warmup;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Rollback(client::DoorArgs),
     /// Tell a running sidecar to finish what runs and to end, as SIGTERM does
     Drain(client::DoorArgs),
+    /// Tell a running sidecar to call every function that its rules want warm, and wait for that: exit code 1 if one failed
+    Warmup(client::DoorArgs),
     /// Ask a running sidecar how it is: exit code 0 or 1
     Probe(ProbeArgs),
     /// Show the life of one message: its copies, attempts and outcomes
@@ -208,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Reload(door) => rules::reload(&door),
         Command::Rollback(door) => rules::rollback(&door),
+        Command::Warmup(door) => warmup::warmup(&door),
         Command::Drain(door) => life::drain(&door),
         Command::Probe(args) => life::probe(&args.door, args.probe),
         Command::Trace(args) => message::trace(&args.door, &args.message),

@@ -38,7 +38,7 @@ impl Difference {
                 lines.push(format!("{part}.include: the rules stand in another order"));
             }
         }
-        for path in ["cache.exclude", "dedup.exclude", "slow", "health"].iter().filter(|p| changed.iter().any(|c| c == **p)) {
+        for path in ["cache.exclude", "dedup.exclude", "warm", "slow", "health"].iter().filter(|p| changed.iter().any(|c| c == **p)) {
             let (part, list) = path.split_once('.').unwrap_or((path, ""));
             lists(&mut lines, path, &entries(before.as_ref(), part, list), &entries(after.as_ref(), part, list));
         }

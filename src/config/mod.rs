@@ -35,6 +35,7 @@ mod tests_block;
 pub mod upstream_file;
 pub mod values;
 mod verify_rule;
+mod warm_rule;
 pub mod watch;
 
 #[cfg(test)]

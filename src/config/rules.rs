@@ -1,4 +1,4 @@
-//! `rules.yaml` -> [`RuleSet`]: what is cached, deduplicated and slow, and when the functions count as healthy.
+//! `rules.yaml` -> [`RuleSet`]: what is cached, deduplicated, warmed and slow, and when the functions count as healthy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::diagnostics::{Code, Problem};
 use super::grammar::{self, Map};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::Node;
-use super::{tests_block, values};
+use super::{tests_block, values, warm_rule};
 use crate::engine::ruleset::{Exclusion, SlowRule};
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
@@ -32,6 +32,7 @@ pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
     let rules = RuleSet {
         cache: fields.get("cache").map(|n| section(d, n, &grammar::CACHE, cache_rule)).unwrap_or_default(),
         dedup: fields.get("dedup").map(|n| section(d, n, &grammar::DEDUP, dedup_rule)).unwrap_or_default(),
+        warm: fields.get("warm").map(|n| warm_rule::steps(d, n)).unwrap_or_default(),
         slow: fields.get("slow").map(|n| slow(d, n)).unwrap_or_default().into(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
     };
@@ -51,6 +52,9 @@ fn unique_names(d: &mut Decoder, fields: Fields<'_>) {
                 d.unique(&mut seen, name, span);
             }
         }
+    }
+    for (name, span) in fields.get("warm").into_iter().flat_map(Node::items).filter_map(name_of) {
+        d.unique(&mut seen, name, span);
     }
 }
 

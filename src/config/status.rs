@@ -124,6 +124,9 @@ pub fn changed(old: &RuleSet, new: &RuleSet) -> Vec<String> {
     let mut names = Vec::new();
     section(&mut names, "cache", &old.cache, &new.cache);
     section(&mut names, "dedup", &old.dedup, &new.dedup);
+    if old.warm != new.warm {
+        names.push("warm".to_owned());
+    }
     let slow = |rules: &RuleSet| rules.slow.iter().map(|rule| (rule.matcher.clone(), rule.after)).collect::<Vec<_>>();
     if slow(old) != slow(new) {
         names.push("slow".to_owned());
@@ -171,6 +174,7 @@ mod tests {
             (cache(&format!("{b}, {a}")), cache(&format!("{a}, {b}")), vec!["cache.include"]),
             (cache(a), format!("# a comment\n{}", cache(a)), vec![]),
             (String::new(), "cache: { exclude: [\"/x\"] }\n".to_owned(), vec!["cache.exclude"]),
+            (String::new(), "warm: [{ name: w, functions: [f], on_start: true }]\n".to_owned(), vec!["warm"]),
             (String::new(), "slow: [{ match: \"**\", after: 2s }]\nhealth: { min_requests: 5 }\n".to_owned(), vec!["health", "slow"]),
         ] {
             assert_eq!(changed(&rules(&old), &rules(&new)), expected, "{old} -> {new}");

@@ -14,6 +14,8 @@ pub struct RuleSet {
     pub cache: Section<cache::Settings>,
     /// What is deduplicated.
     pub dedup: Section<dedup::Settings>,
+    /// What is called so that nobody meets a cold start, in order.
+    pub warm: Vec<Arc<upstream::warm::Step>>,
     /// When a request is slow; first match wins, [`RuleSet::SLOW_AFTER`] without one.
     pub slow: List<SlowRule>,
     /// When the sidecar calls itself degraded or unhealthy.

@@ -1,11 +1,12 @@
 //! What happens to a request after the plan: admission of a webhook ([`webhook`]), one call to a function ([`send`]), look-up and
-//! fetch of a cached answer ([`fetch`], [`fill`]). On tokio, but without Pingora: generic over [`Upstream`] and [`Downstream`], so
+//! fetch of a cached answer ([`fetch`], [`fill`]), calls that nobody waits for ([`warm`]). On tokio, but without Pingora: generic over [`Upstream`] and [`Downstream`], so
 //! that it runs against scripted ones under paused time.
 
 pub mod budget;
 pub mod fetch;
 pub mod fill;
 pub mod send;
+pub mod warm;
 pub mod webhook;
 
 use std::future::Future;

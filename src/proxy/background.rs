@@ -42,7 +42,8 @@ impl BackgroundService for Admin {
     }
 }
 
-async fn stopped(mut stop: ShutdownWatch) {
+/// Until the process is to end.
+pub(super) async fn stopped(mut stop: ShutdownWatch) {
     while !*stop.borrow() {
         if stop.changed().await.is_err() {
             return;

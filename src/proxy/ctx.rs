@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pingora::upstreams::peer::HttpPeer;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::way::Slot;
 use crate::cache::status::CacheStatus;
 use crate::config::Snapshot;
 use crate::dedup::{Repeats, SkipReason};
@@ -221,11 +221,13 @@ pub struct Pass {
     /// The server chosen.
     pub peer: Option<Arc<HttpPeer>>,
     /// Its connection slot.
-    pub slot: Option<OwnedSemaphorePermit>,
+    pub slot: Option<Slot>,
     /// Its connection.
     pub borrowed: Option<Borrowed>,
-    /// When this attempt began.
+    /// When the call began.
     pub began: Option<Instant>,
+    /// When it had a connection to go by.
+    pub sent: Option<Instant>,
     /// Attempts made.
     pub attempts: u32,
     /// Pause before the next attempt.

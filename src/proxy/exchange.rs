@@ -11,10 +11,10 @@ use pingora::prelude::{Error, ErrorType};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::way::Way;
+use super::way::{Slot, Way};
 use crate::flow::budget::Share;
 use crate::flow::{Answer, Cause, Failure, RunningGuard, Upstream};
 use crate::telemetry::record::{Exchanged, Phases};
@@ -50,7 +50,7 @@ pub struct Open {
     way: Arc<Way>,
     peer: Arc<HttpPeer>,
     borrowed: Option<Borrowed>,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     exchanged: Exchanged,
     started: Instant,
     ended: bool,
@@ -101,7 +101,7 @@ impl Upstream for Arc<Way> {
 async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Open, Failure> {
     let bare = |cause| Failure { cause, exchanged: None };
     let peer = way.peer().ok_or_else(|| bare(Cause::Refused))?;
-    let slot = way.slot().await.ok_or_else(|| bare(Cause::Busy))?;
+    let slot = way.slot(&way.function(&call.head.uri)).await.ok_or_else(|| bare(Cause::Busy))?;
     let connecting = way.clock.now();
     let (session, reused) = connect(way, &peer).await.map_err(|cause| {
         way.counters.failed();
@@ -116,6 +116,7 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
         total: Duration::ZERO,
         reused,
         retries: 0,
+        cold: false,
         phases: Phases::default(),
     };
     let mut open = Open {
@@ -130,11 +131,13 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
         ended: false,
         flying: None,
     };
+    let sent = way.clock.now();
     match talk(open.session.as_mut().expect("set above"), way, call).await {
         Ok(head) => {
             open.exchanged.status = head.status.as_u16();
             open.exchanged.phases = Phases::of(&head.headers);
             open.exchanged.first_byte = way.clock.now().saturating_duration_since(started);
+            open.exchanged.cold = way.is_cold(&way.function(&call.head.uri), (head.status, &head.headers), reused, sent);
             open.head = Some(head);
             Ok(open)
         }

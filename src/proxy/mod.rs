@@ -29,6 +29,7 @@ pub mod stalls;
 pub mod tunnel;
 pub mod unsafe_method;
 pub mod upgrade;
+pub mod warmup;
 pub mod way;
 pub mod webhook;
 
@@ -42,6 +43,7 @@ use crate::clock::Clock;
 use crate::config::sidecar::{Limits, Memory, Network};
 use crate::config::{Live, Offer};
 use crate::flow::budget::Budget;
+use crate::flow::warm::WarmUp;
 use crate::flow::{Running, RunningGuard};
 use crate::store::flights::Flights;
 use crate::store::memory;
@@ -74,6 +76,8 @@ pub struct Shared {
     pub stalls: Arc<Stalls>,
     /// Key of the callers' hashes, new with each process.
     pub secret: CallerSecret,
+    /// Calls that nobody waits for.
+    pub warm: WarmUp,
     /// Limits.
     pub limits: Limits,
     /// Sizes.

@@ -34,7 +34,7 @@ pub async fn peer(edge: &Edge, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         sleep(pause).await;
     }
     if ctx.pass.slot.is_none() {
-        ctx.pass.slot = way.slot().await;
+        ctx.pass.slot = way.slot(&ctx.line.function).await;
     }
     if ctx.pass.slot.is_none() {
         return Error::e_explain(ErrorType::HTTPStatus(503), "all connections are in use");
@@ -69,6 +69,7 @@ pub fn not_connected(edge: &Edge, ctx: &mut Ctx, mut error: Box<Error>) -> Box<E
 pub fn connected(edge: &Edge, ctx: &mut Ctx, reused: bool, digest: Option<&Digest>) {
     ctx.pass.borrowed = None; // of an attempt before: a kept connection that the other side had closed
     ctx.pass.borrowed = Some(edge.way.counters.borrow(reused));
+    ctx.pass.sent = Some(edge.way.clock.now());
     let timing = digest.and_then(|d| d.timing_digest.first()).and_then(Option::as_ref);
     ctx.story.upstream = Some(Exchanged {
         upstream: Arc::clone(&edge.way.name),
@@ -79,6 +80,7 @@ pub fn connected(edge: &Edge, ctx: &mut Ctx, reused: bool, digest: Option<&Diges
         total: Duration::ZERO,
         reused,
         retries: ctx.pass.attempts.saturating_sub(1),
+        cold: false,
         phases: Phases::default(),
     });
 }
@@ -122,9 +124,10 @@ pub fn response(edge: &Edge, session: &mut Session, ctx: &mut Ctx, head: &mut Re
         return Ok(());
     }
     let elapsed = elapsed(edge, ctx);
-    if let Some(upstream) = &mut ctx.story.upstream {
+    if let (Some(upstream), Some(sent)) = (&mut ctx.story.upstream, ctx.pass.sent) {
         upstream.status = head.status.as_u16();
         upstream.first_byte = elapsed;
+        upstream.cold = edge.way.is_cold(&ctx.line.function, (head.status, &head.headers), upstream.reused, sent);
         upstream.phases = Phases::of(&head.headers);
     }
     // nobody asked for it (those who may go through `tunnel`): the caller's connection would be handed over to whatever comes next on it

@@ -106,6 +106,9 @@ impl Edge {
         }
         let cache = story.cache.zip(plan.and_then(|p| p.cache.rule()));
         let dedup = story.dedup.zip(plan.and_then(|p| p.dedup.rule()));
+        if story.upstream.as_ref().is_some_and(|call| call.status > 0) {
+            self.shared.warm.arrived(&ctx.line.function);
+        }
         self.shared.metrics.record(&Finished {
             request_id: &ctx.marks.request_id,
             trace_id: ids::trace_id(&ctx.line.traceparent),

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use arc_swap::ArcSwapOption;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::server::configuration::ServerConf;
@@ -13,9 +14,13 @@ use pingora::upstreams::peer::{HttpPeer, Peer, Tracer, Tracing};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Functions;
 use crate::clock::Clock;
 use crate::config::sidecar;
-use crate::flow::Running;
+use crate::flow::{Running, RunningGuard};
+use crate::rules::function;
+use crate::rules::path::Path;
+use crate::upstream::cold::{EXECUTION_ID, Sign, Starts};
 use crate::upstream::pool::Counters;
 
 /// The receive buffer of a connection to a function nearby. It sets the size of the pieces that Pingora holds, ten of them for each answer
@@ -24,6 +29,15 @@ use crate::upstream::pool::Counters;
 const PIECES: usize = 48 << 10;
 /// The same for a connection that is made while memory is short: 12 KiB a piece.
 const SMALL_PIECES: usize = 16 << 10;
+
+/// Names of functions known to hold slots before the idle ones are forgotten.
+const MOST_HOLDERS: usize = 1_000;
+
+/// A connection slot, given back when it is dropped.
+pub struct Slot {
+    _share: RunningGuard,
+    _permit: OwnedSemaphorePermit,
+}
 
 /// One upstream, ready to be called.
 pub struct Way {
@@ -35,12 +49,16 @@ pub struct Way {
     pub counters: Arc<Counters>,
     /// Calls made by the exchange that have not ended, whether their caller is still there or not.
     pub flying: Running,
+    /// What was seen of isolates being started.
+    pub starts: Arc<Starts>,
     /// Pool of the exchange. (`HttpProxy` has its own, which it does not share.)
     pub connector: Connector,
     /// The time.
     pub clock: Clock,
-    peer: ArcSwapOption<HttpPeer>,
+    peer: Arc<ArcSwapOption<HttpPeer>>,
     slots: Arc<Semaphore>,
+    /// Slots held or waited for, by function.
+    holders: Arc<Functions>,
 }
 
 impl Way {
@@ -64,10 +82,12 @@ impl Way {
             name: config.name.as_str().into(),
             counters: Arc::default(),
             flying: Running::default(),
+            starts: Arc::default(),
             connector,
             clock,
-            peer: ArcSwapOption::empty(),
+            peer: Arc::default(),
             slots: Arc::new(Semaphore::new(config.max_in_use)),
+            holders: Arc::default(),
             config,
         };
         if let Ok(ip) = way.config.server.host.parse() {
@@ -85,6 +105,23 @@ impl Way {
             ca_file: config.ca_file.as_ref().map(|p| p.display().to_string()),
             max_retries: usize::try_from(config.retries.attempts).unwrap_or(1),
             ..ServerConf::default()
+        }
+    }
+
+    /// The same way with connections of its own, for calls from other threads: a connection lives on the threads that opened it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            name: Arc::clone(&self.name),
+            counters: Arc::clone(&self.counters),
+            flying: self.flying.clone(),
+            starts: Arc::clone(&self.starts),
+            connector: Connector::new(Some(ConnectorOptions::from_server_conf(&Self::pool_conf(&self.config)))),
+            clock: self.clock.clone(),
+            peer: Arc::clone(&self.peer),
+            slots: Arc::clone(&self.slots),
+            holders: Arc::clone(&self.holders),
         }
     }
 
@@ -125,12 +162,33 @@ impl Way {
         (server.tls || !given).then(|| authority(server))
     }
 
-    /// One of `max_in_use` connection slots, waited for at most the connect time.
-    pub async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => Some(slot),
-            Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok(),
+    /// One of `max_in_use` connection slots, waited for at most the connect time. One function gets at most three quarters of them (of
+    /// eight or more), or a hung one would starve the others; over that it gets none, at once.
+    pub async fn slot(&self, function: &str) -> Option<Slot> {
+        let most = self.config.max_in_use;
+        if self.holders.len() > MOST_HOLDERS {
+            self.holders.sweep();
         }
+        let share = self.holders.try_enter(function, if most < 8 { usize::MAX } else { most - most / 4 })?;
+        let permit = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => timeout(self.config.connect, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()?,
+        };
+        Some(Slot { _share: share, _permit: permit })
+    }
+
+    /// The function that a request to `uri` reaches.
+    #[must_use]
+    pub fn function(&self, uri: &Uri) -> String {
+        function::name(Path::new(uri.path()).as_str(), &self.config.function_prefix).to_owned()
+    }
+
+    /// Whether the answer to a request sent at `sent` is a cold start of the function. To be asked once, when the head is there.
+    #[must_use]
+    pub fn is_cold(&self, function: &str, (status, headers): (StatusCode, &HeaderMap), reused: bool, sent: Instant) -> bool {
+        let execution_id = headers.get(EXECUTION_ID).map(HeaderValue::as_bytes);
+        let sign = Sign { execution_id, status: status.as_u16(), reused, sent, answered: self.clock.now() };
+        self.starts.judge(function, &sign)
     }
 
     /// Whether one more idle connection fits below `max_idle`, counting those that `HttpProxy` keeps.

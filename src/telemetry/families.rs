@@ -9,6 +9,9 @@ pub const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 /// Buckets of what the sidecar adds, in seconds.
 pub const OVERHEAD: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
 
+/// Buckets of cold starts, in seconds.
+pub const COLD: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
 /// Buckets of the pause between two copies of a webhook, in seconds: from an instant retry to the seven days of the most patient sender.
 pub const GAP: &[f64] = &[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0];
 
@@ -138,6 +141,12 @@ families! {
     dedup_gap: HistogramVec = "dedup_repeat_gap_seconds" ["rule"] GAP;
     /// Time to open a connection to the upstream, TLS included; kept connections do not count.
     connect_duration: HistogramVec = "upstream_connect_duration_seconds" ["upstream"] LATENCY;
+    /// Calls of warm-up by step: warm (the function was running), cold (it was started for this call, so that no caller met that) or failed.
+    warmups: IntCounterVec = "warmups_total" ["name", "result"] LATENCY;
+    /// Cold starts that callers met: answers of an isolate that was started for them. Those that warm-up met instead are counted there.
+    cold_starts: IntCounterVec = "cold_starts_total" ["function"] LATENCY;
+    /// Time from the start of the call to the head of such an answer.
+    cold_start_duration: HistogramVec = "cold_start_duration_seconds" ["function"] COLD;
     /// Requests for which a cache or deduplication rule decided.
     rule_matches: IntCounterVec = "rule_matches_total" ["rule"] LATENCY;
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::{Histogram, IntCounter};
@@ -13,6 +13,7 @@ use super::latency::{Digest, Windows};
 use super::lock;
 use super::phases::{Phases, Reading};
 use super::record::{Exchanged, Finished, Outcome, Source};
+use crate::upstream::warm;
 
 /// Most functions with series of their own; the rest is [`OTHER`].
 pub const MOST: usize = 30;
@@ -45,6 +46,8 @@ pub struct Function {
     bytes_in: IntCounter,
     bytes_out: IntCounter,
     slow: IntCounter,
+    cold: IntCounter,
+    cold_duration: OnceLock<Histogram>,
     state: Mutex<State>,
 }
 
@@ -52,8 +55,9 @@ pub struct Function {
 struct State {
     requests: Vec<Pair>,
     latency: Windows,
+    /// Time of the last cold start; of the first answer before one was seen. `None` before the function answered.
+    load_time: Option<Duration>,
     phases: Phases,
-    answered: bool,
 }
 
 /// Requests with one status and outcome. A code below 10 stands for its class, whose counter functions share.
@@ -74,8 +78,10 @@ pub struct Counted {
     pub errors: u64,
     /// Requests that were slow.
     pub slow: u64,
-    /// Whether the function itself ever answered.
-    pub answered: bool,
+    /// Cold starts that callers met.
+    pub cold: u64,
+    /// Time of the last of them; of the first answer before one was seen. `None` before the function answered.
+    pub load_time: Option<Duration>,
 }
 
 impl Functions {
@@ -83,6 +89,7 @@ impl Functions {
     #[must_use]
     pub fn new(families: Arc<Families>, now: Instant) -> Self {
         let other = Arc::new(Function::new(&families, OTHER.into(), now));
+        other.cold_duration(&families, None);
         lock(&other.state).count(&families, OTHER, 200, Outcome::Forwarded, 0);
         lock(&other.state).phases = Phases::of_others(now);
         let [durations, phases] = [0, 0].map(AtomicUsize::new);
@@ -96,6 +103,16 @@ impl Functions {
             for (outcome, source) in outcomes {
                 lock(&function.state).count(&self.families, &function.name, 200, *outcome, 0);
                 function.duration(self, *source);
+            }
+        }
+    }
+
+    /// Notes how warm-up's call of a function ended, and how long it took.
+    pub fn warmed(&self, name: &str, outcome: warm::Outcome, took: Duration) {
+        if let Some(function) = self.by_name.load().get(name).filter(|_| outcome != warm::Outcome::Failed) {
+            let load_time = &mut lock(&function.state).load_time;
+            if outcome == warm::Outcome::Cold || load_time.is_none() {
+                *load_time = Some(took);
             }
         }
     }
@@ -155,7 +172,9 @@ impl Function {
             bytes_in: families.request_bytes.with_label_values(label),
             bytes_out: families.response_bytes.with_label_values(label),
             slow: families.slow.with_label_values(label),
-            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), phases: Phases::default(), answered: false }),
+            cold: families.cold_starts.with_label_values(label),
+            cold_duration: OnceLock::new(),
+            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), load_time: None, phases: Phases::default() }),
             name,
         }
     }
@@ -171,7 +190,15 @@ impl Function {
         let mut state = lock(&self.state);
         state.count(&all.families, &self.name, done.status, done.outcome, 1);
         state.latency.record(now, done.duration);
-        state.answered |= done.upstream.is_some_and(|call| call.status > 0);
+        if let Some(call) = done.upstream.filter(|call| call.status > 0) {
+            if call.cold {
+                self.cold.inc();
+                self.cold_duration(&all.families, Some(&all.durations)).observe(call.first_byte.as_secs_f64());
+            }
+            if call.cold || state.load_time.is_none() {
+                state.load_time = Some(call.first_byte);
+            }
+        }
         drop(state);
         if let Some(call) = done.upstream.filter(|call| !call.phases.is_empty()) {
             self.record_phases(all, now, call);
@@ -202,6 +229,13 @@ impl Function {
         })
     }
 
+    fn cold_duration(&self, families: &Families, used: Option<&AtomicUsize>) -> &Histogram {
+        self.cold_duration.get_or_init(|| {
+            let own = used.is_none_or(|used| used.fetch_add(1, Relaxed) < MOST_DURATIONS);
+            families.cold_start_duration.with_label_values(&[if own { &*self.name } else { OTHER }])
+        })
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -212,7 +246,7 @@ impl Function {
     #[must_use]
     pub fn counted(&self) -> Counted {
         let state = lock(&self.state);
-        let mut counted = Counted { slow: self.slow.get(), answered: state.answered, ..Counted::default() };
+        let mut counted = Counted { slow: self.slow.get(), cold: self.cold.get(), load_time: state.load_time, ..Counted::default() };
         for pair in &state.requests {
             counted.outcomes[pair.outcome as usize] += pair.own;
             counted.errors += if pair.code >= 500 || pair.code == 5 { pair.own } else { 0 };

@@ -113,9 +113,9 @@ pub struct Handler {
     pub errors: u64,
     /// Whether it ever answered itself.
     pub loaded: bool,
-    /// Time its first start took.
+    /// Time of its last cold start, a caller's or warm-up's; of its first answer, before one was seen.
     pub load_time_ms: f64,
-    /// Starts from cold seen.
+    /// Cold starts that callers met.
     pub cold_starts: u64,
     /// Requests that took longer than their slow rule allows.
     pub slow: u64,
@@ -157,7 +157,7 @@ pub struct Metrics {
     pub upstream_latency: Summary,
     /// What neither function nor waiting took.
     pub proxy_overhead: Summary,
-    /// Starts from cold.
+    /// Cold starts that callers met.
     pub cold_start: Summary,
 }
 

@@ -22,6 +22,8 @@ pub enum Event {
     Request,
     /// It took longer than its slow rule allows.
     Slow,
+    /// It met a cold start of its function.
+    ColdStart,
 }
 
 /// Texts that many lines share: the date down to the second, and the address called last.
@@ -66,7 +68,7 @@ pub fn level(done: &Finished<'_>, event: Event) -> Level {
     match event {
         Event::Slow => Level::Warn,
         Event::Request if done.status >= 500 => Level::Error,
-        Event::Request => Level::Info,
+        Event::Request | Event::ColdStart => Level::Info,
     }
 }
 
@@ -80,7 +82,11 @@ pub fn push(out: &mut Vec<u8>, shared: &mut Shared, wall: SystemTime, event: Eve
         Level::Warn => b"\",\"level\":\"warn\"",
         Level::Info | Level::Debug => b"\",\"level\":\"info\"",
     });
-    out.extend_from_slice(if event == Event::Slow { b",\"event\":\"slow\"" } else { b",\"event\":\"request\"" });
+    out.extend_from_slice(match event {
+        Event::Request => b",\"event\":\"request\"",
+        Event::Slow => b",\"event\":\"slow\"",
+        Event::ColdStart => b",\"event\":\"cold_start\"",
+    });
     text(out, key!("request_id"), done.request_id);
     optional(out, key!("trace_id"), done.trace_id);
     text(out, key!("method"), done.method);
@@ -136,6 +142,7 @@ fn push_upstream(out: &mut Vec<u8>, shared: &mut Shared, call: &Exchanged) {
     millis(out, key!("first_byte_ms"), call.first_byte);
     flag(out, key!("reused"), call.reused);
     number(out, key!("retries"), call.retries.into());
+    flag(out, key!("cold"), call.cold);
     out.push(b'}');
 }
 
@@ -229,7 +236,7 @@ mod tests {
     fn a_line_has_every_field_in_its_order() {
         let said =
             HeaderMap::from_iter([(HeaderName::from_static("server-timing"), HeaderValue::from_static("db;dur=5.3,u-250788123456;dur=1"))]);
-        let call = Exchanged { connect: Some(Duration::from_micros(1500)), phases: Phases::of(&said), ..exchanged() };
+        let call = Exchanged { connect: Some(Duration::from_micros(1500)), cold: true, phases: Phases::of(&said), ..exchanged() };
         let done = Finished {
             duration: Duration::from_millis(20),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
@@ -257,11 +264,11 @@ mod tests {
             slow_after: Duration::from_millis(5),
             ..finished()
         };
-        let got = [Event::Request, Event::Slow].map(|event| line(event, &done));
+        let got = [Event::Request, Event::Slow, Event::ColdStart].map(|event| line(event, &done));
         let start = concat!(
             r#""request_id":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","method":"GET","path":"/functions/v1/profile/me","function":"profile","#,
             r#""status":200,"outcome":"miss","rule":"profile","reason":"set_cookie","age_s":3,"dedup":{"ids":3,"new":2,"repeated":1,"waited_ms":7.000},"duration_ms":20.000,"#,
-            r#""upstream":{"addr":"127.0.0.1:9000","status":200,"connect_ms":1.500,"first_byte_ms":8.000,"reused":true,"retries":0},"#,
+            r#""upstream":{"addr":"127.0.0.1:9000","status":200,"connect_ms":1.500,"first_byte_ms":8.000,"reused":true,"retries":0,"cold":true},"#,
         );
         let spent = concat!(
             r#""spent":{"waited_ms":7.000,"connect_ms":1.500,"function_ms":6.500,"answer_ms":2.000,"rest_ms":3.000},"#,
@@ -269,6 +276,11 @@ mod tests {
         );
         let end = concat!(r#""bytes_in":0,"bytes_out":40,"slow":true,"error":"response_cut","gen":1}"#, "\n");
         let head = |level: &str, event: &str| format!(r#"{{"ts":"2027-01-15T08:00:00.007Z","level":"{level}","event":"{event}",{start}"#);
-        assert_eq!(got, [format!("{}{end}", head("info", "request")), format!("{}{spent}{end}", head("warn", "slow"))]);
+        let expected = [
+            format!("{}{end}", head("info", "request")),
+            format!("{}{spent}{end}", head("warn", "slow")),
+            format!("{}{end}", head("info", "cold_start")),
+        ];
+        assert_eq!(got, expected);
     }
 }

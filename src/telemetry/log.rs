@@ -63,16 +63,19 @@ impl AccessLog {
         Ok(Self { shared, settings })
     }
 
-    /// Takes the lines of one request: an access line, unless it is a hit that is not in the sample, and one more if it was slow.
+    /// Takes the lines of one request: an access line, unless it is a hit that is not in the sample, and one more each if it was
+    /// slow and if it met a cold start.
     pub fn write(&self, wall: SystemTime, done: &Finished<'_>) {
         let wanted = |event| rank(line::level(done, event)) <= rank(self.settings.level);
         let (request, slow) = (wanted(Event::Request), done.is_slow() && wanted(Event::Slow));
-        if !request && !slow {
+        let cold = done.upstream.is_some_and(|call| call.cold) && wanted(Event::ColdStart);
+        if !request && !slow && !cold {
             return;
         }
         let mut state = lock(&self.shared.state);
         let sampled = done.outcome != Outcome::Hit || state.is_due(self.settings.hits_ppm);
-        for (event, _) in [(Event::Request, request && sampled), (Event::Slow, slow)].into_iter().filter(|(_, wanted)| *wanted) {
+        let events = [(Event::Request, request && sampled), (Event::Slow, slow), (Event::ColdStart, cold)];
+        for (event, _) in events.into_iter().filter(|(_, wanted)| *wanted) {
             if state.closed || state.pending.len() >= MOST {
                 self.shared.dropped.fetch_add(1, Relaxed);
                 continue;

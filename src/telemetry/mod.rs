@@ -29,7 +29,7 @@ pub mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::prometheus::{IntGauge, Registry};
 
@@ -52,6 +52,7 @@ use self::rules::Rules;
 use crate::clock::Clock;
 use crate::engine::RuleSet;
 use crate::rules::{Matcher, Pattern};
+use crate::upstream::warm;
 
 /// Version of this program, as the metrics tell it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -119,6 +120,10 @@ impl Metrics {
         rules.dedup.include.iter().for_each(|r| expect(&r.matcher, DEDUPLICATED));
         let others = rules.cache.exclude.iter().chain(&rules.dedup.exclude).map(|e| &e.matcher);
         others.chain(rules.slow.iter().map(|s| &s.matcher)).for_each(|m| expect(m, FORWARDED));
+        for step in &rules.warm {
+            step.functions.iter().for_each(|name| self.functions.expect(name, &[]));
+            self.rules.prepare_warm(&step.name);
+        }
         lock(&self.recent).health.set(rules.health.clone(), self.clock.now());
     }
 
@@ -146,6 +151,12 @@ impl Metrics {
     /// The admin address turned a request away.
     pub fn door_refused(&self, reason: DoorRefusal) {
         self.families.door_refused.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A call of warm-up ended; `took` = until the head of its answer.
+    pub fn warmed(&self, step: &str, function: &str, outcome: warm::Outcome, took: Duration) {
+        self.rules.warmed(step, outcome);
+        self.functions.warmed(function, outcome, took);
     }
 
     /// Counts one finished request and writes its log line.
@@ -215,9 +226,9 @@ impl Metrics {
     #[must_use]
     pub fn json(&self) -> json::Document {
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let (upstream, overhead) = {
+        let (upstream, overhead, cold) = {
             let mut recent = lock(&self.recent);
-            (recent.calls.summary(now), recent.overhead.summary(now))
+            (recent.calls.summary(now), recent.overhead.summary(now), recent.cold.summary(now))
         };
         report::document(&report::Sources {
             functions: &self.functions,
@@ -229,6 +240,7 @@ impl Metrics {
             version: VERSION,
             upstream,
             overhead,
+            cold,
             now,
             wall,
         })

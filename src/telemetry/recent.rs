@@ -15,19 +15,24 @@ pub(super) struct Recent {
     pub calls: Windows,
     /// What the sidecar added.
     pub overhead: Windows,
+    /// Cold starts that callers met.
+    pub cold: Windows,
     pub health: Window,
     pub history: Ring,
 }
 
 impl Recent {
     pub fn new(now: Instant) -> Self {
-        let (calls, overhead) = (Windows::new(now), Windows::new(now));
-        Self { calls, overhead, health: Window::new(RuleSet::default().health, now), history: Ring::new(now) }
+        let [calls, overhead, cold] = [(); 3].map(|()| Windows::new(now));
+        Self { calls, overhead, cold, health: Window::new(RuleSet::default().health, now), history: Ring::new(now) }
     }
 
     pub fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
         if let Some(call) = done.upstream {
             self.calls.record(now, call.total);
+        }
+        if let Some(call) = done.upstream.filter(|call| call.cold) {
+            self.cold.record(now, call.first_byte);
         }
         if let Some(overhead) = overhead {
             self.overhead.record(now, overhead);

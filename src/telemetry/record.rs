@@ -107,6 +107,8 @@ pub struct Exchanged {
     pub reused: bool,
     /// Further attempts after the first.
     pub retries: u32,
+    /// Whether the answer came from an isolate that was started for it.
+    pub cold: bool,
     /// What the function says of how it spent its time.
     pub phases: Phases,
 }
@@ -204,6 +206,7 @@ pub mod tests_support {
             total: Duration::from_millis(10),
             reused: true,
             retries: 0,
+            cold: false,
             phases: Phases::default(),
         }
     }

@@ -7,7 +7,7 @@ use super::functions::{Function, Functions};
 use super::json::{
     CacheRule, CacheTotals, Config, DedupRule, DedupTotals, Document, Handler, LastReload, Memory, Metrics, Pool, Requests, Totals, rate,
 };
-use super::latency::{Digest, Summary};
+use super::latency::{Digest, Summary, millis};
 use super::process::Process;
 use super::readings::{self, Readings};
 use super::record::{DedupResult, LookupResult, Outcome};
@@ -28,6 +28,8 @@ pub struct Sources<'a> {
     pub upstream: Summary,
     /// What the sidecar added.
     pub overhead: Summary,
+    /// Cold starts that callers met.
+    pub cold: Summary,
     /// Requests being answered.
     pub in_flight: u64,
     /// The moment.
@@ -77,7 +79,7 @@ pub fn document(from: &Sources<'_>) -> Document {
             latency,
             upstream_latency: from.upstream,
             proxy_overhead: from.overhead,
-            cold_start: Summary::default(),
+            cold_start: from.cold,
         },
         totals: Totals {
             cache: CacheTotals { sums, capacity_bytes: store.capacity_bytes },
@@ -105,8 +107,9 @@ fn handlers(from: &Sources<'_>) -> Handlers {
         outcomes.iter_mut().zip(counted.outcomes).for_each(|(sum, n)| *sum += n);
         let (requests, errors, slow) = (counted.outcomes.iter().sum(), counted.errors, counted.slow);
         let Summary { p50_ms, p90_ms, p99_ms, .. } = latency;
+        let (loaded, load_time_ms) = (counted.load_time.is_some(), millis(counted.load_time.unwrap_or_default()));
         let phases = function.phases(from.now).into_iter().filter(|p| p.count > 0).map(|p| (p.name.to_string(), p.recent)).collect();
-        Handler { requests, errors, loaded: counted.answered, load_time_ms: 0.0, cold_starts: 0, slow, p50_ms, p90_ms, p99_ms, phases }
+        Handler { requests, errors, loaded, load_time_ms, cold_starts: counted.cold, slow, p50_ms, p90_ms, p99_ms, phases }
     };
     let handlers = from.functions.all().iter().map(|f| (f.name().to_owned(), handler(f))).collect();
     let by_outcome = Outcome::ALL.iter().map(|o| (o.as_str(), outcomes[*o as usize])).collect();

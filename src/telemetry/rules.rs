@@ -1,20 +1,25 @@
 //! Metrics by rule: every series of a rule exists, at zero, from the moment the rule is in force.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use prometheus::{Counter, Histogram, IntCounter, IntCounterVec};
 
 use super::families::Families;
+use super::functions::OTHER;
+use super::lock;
 use super::record::{CacheRecord, DedupRecord, DedupResult, Finished, LookupResult, RefreshResult};
 use crate::cache::{Bypass, NotStored};
 use crate::dedup::{Cause, Repeats, SkipReason};
 use crate::engine::RuleSet;
+use crate::upstream::warm;
 
 /// Most rule names of one kind in the life of the process; reloads that name more get no series for them.
 const MOST: usize = 200;
+/// Most steps of warm-up with series of their own, over all reloads.
+const MOST_STEPS: usize = 40;
 /// Results of a look-up that have a series.
 const LOOKUPS: [LookupResult; 5] =
     [LookupResult::Hit, LookupResult::Stale, LookupResult::Miss, LookupResult::Coalesced, LookupResult::Revalidated];
@@ -26,6 +31,8 @@ const MESSAGES: [DedupResult; 4] = [DedupResult::New, DedupResult::Duplicate, De
 pub struct Rules {
     families: Arc<Families>,
     known: ArcSwap<Known>,
+    /// Steps of warm-up that have series.
+    steps: Mutex<BTreeSet<Box<str>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -68,7 +75,25 @@ impl Rules {
     /// No rules.
     #[must_use]
     pub fn new(families: Arc<Families>) -> Self {
-        Self { families, known: ArcSwap::default() }
+        Self { families, known: ArcSwap::default(), steps: Mutex::default() }
+    }
+
+    /// Creates the series of a step of `warm:`.
+    pub fn prepare_warm(&self, step: &str) {
+        for outcome in warm::Outcome::ALL {
+            self.families.warmups.with_label_values(&[self.step(step), outcome.as_str()]);
+        }
+    }
+
+    /// Counts a call of warm-up.
+    pub fn warmed(&self, step: &str, outcome: warm::Outcome) {
+        self.families.warmups.with_label_values(&[self.step(step), outcome.as_str()]).inc();
+    }
+
+    /// A step's label: the first [`MOST_STEPS`] names have one, the rest share one.
+    fn step<'s>(&self, step: &'s str) -> &'s str {
+        let mut steps = lock(&self.steps);
+        if steps.contains(step) || (steps.len() < MOST_STEPS && steps.insert(step.into())) { step } else { OTHER }
     }
 
     /// Creates the series of every rule that has none yet. Those of rules no longer in force stay: requests may still end on them.

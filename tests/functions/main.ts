@@ -3,7 +3,7 @@
  * `/functions/v1/NAME/...`, and answers itself where no function can.
  *
  * Its own pages, for tests: `GET /_internal/health`, `GET /_internal/counters`, `POST /_internal/reset`,
- * `POST /_internal/boot-errors?function=NAME&times=N`.
+ * `POST /_internal/boot-errors?function=NAME&times=N`, `POST /_internal/retire?function=NAME`.
  */
 import appConfig from "./app-config/index.ts";
 import echo from "./echo/index.ts";
@@ -14,6 +14,7 @@ import stream from "./stream/index.ts";
 import userState from "./user-state/index.ts";
 import webhook from "./wa-webhook-core/index.ts";
 import { bootError, type EdgeFunction, json, refusal } from "./_shared/function.ts";
+import { isolateOf, retire, startsSoFar } from "./_shared/isolates.ts";
 import * as ledger from "./_shared/ledger.ts";
 
 const functions = new Map<string, EdgeFunction>([
@@ -29,9 +30,6 @@ const functions = new Map<string, EdgeFunction>([
 
 /** Functions that want a caller, as `verify_jwt` does; `OPTIONS` is always let through. */
 const verified = new Set(["profile", "user-state"]);
-
-/** Changes exactly when another process answers. */
-const executionId = crypto.randomUUID();
 
 const cors = {
   "access-control-allow-origin": "*",
@@ -55,10 +53,12 @@ async function route(request: Request): Promise<Response> {
     return refusal(401, "UNAUTHORIZED_NO_AUTH_HEADER", message, { msg: message });
   }
   if (ledger.failsToBoot(name)) return bootError();
+  const isolate = await isolateOf(name);
 
   const call = { name, path, query: url.searchParams, invocation: ledger.invoked(name) };
   const response = await (isHealth(path) ? health : run)(request, call);
   response.headers.set("x-invocation", String(call.invocation));
+  if (Deno.env.get("NO_EXECUTION_ID") !== "1") response.headers.set("x-deno-execution-id", isolate);
   response.headers.set("access-control-allow-origin", "*");
   return response;
 }
@@ -73,12 +73,15 @@ function internal(request: Request, url: URL): Response {
     case "GET /_internal/health":
       return json({ message: "ok" });
     case "GET /_internal/counters":
-      return json(ledger.report());
+      return json({ ...ledger.report(), starts: startsSoFar() });
     case "POST /_internal/reset":
       ledger.reset();
       return json({ message: "ok" });
     case "POST /_internal/boot-errors":
       ledger.failBoots(url.searchParams.get("function") ?? "", Number(url.searchParams.get("times") ?? 1));
+      return json({ message: "ok" });
+    case "POST /_internal/retire":
+      retire(url.searchParams.get("function") ?? "");
       return json({ message: "ok" });
     default:
       return refusal(404, "NOT_FOUND", "No such internal page");
@@ -93,7 +96,6 @@ async function handle(request: Request): Promise<Response> {
     console.error(error);
     response = refusal(500, "WORKER_ERROR", "Function exited due to an error (please check logs)");
   }
-  response.headers.set("x-deno-execution-id", executionId);
   response.headers.set("x-served-by", "supabase-edge-runtime");
   return response;
 }

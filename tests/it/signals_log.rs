@@ -16,7 +16,7 @@ use crate::support::until;
 /// The fields of interface.md 6, in their order, and the two that only slow lines have.
 const ORDER: &str = "ts level event request_id trace_id method path function status outcome rule reason age_s dedup duration_ms upstream spent phases bytes_in bytes_out slow error gen";
 const DEDUP: &str = "ids new repeated waited_ms";
-const UPSTREAM: &str = "addr status connect_ms first_byte_ms reused retries";
+const UPSTREAM: &str = "addr status connect_ms first_byte_ms reused retries cold";
 
 /// The keys of an object as they stand in the text.
 struct Keys(Vec<String>);

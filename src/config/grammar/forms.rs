@@ -45,6 +45,12 @@ pub const TAG: Form = loose("tag", r"^[!-+\--~]+$");
 pub const COOKIE_NAME: Form = loose("name of a cookie", r"^[A-Za-z0-9!#$%&'+.^_`|~-]+$");
 /// `x-tenant` (RFC 9110 5.1).
 pub const HEADER: Form = loose("header field", r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
+/// The name of one function.
+pub const FUNCTION: Form = loose("name of a function", r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$");
+/// `/health`.
+pub const BELOW_FUNCTION: Form = form("path below a function's", r"^/[^#\\ ]*$");
+/// `true`, and no other word for it.
+pub const BOOLEAN: Form = Form { name: "boolean", pattern: r"^(true|false)$", also: &["boolean"] };
 /// `0.0.0.0:8080`.
 pub const ADDRESS: Form = form("address", r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$");
 /// `10.0.0.0/8`.

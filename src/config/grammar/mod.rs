@@ -8,6 +8,7 @@ mod matching;
 mod rules;
 mod sidecar;
 mod upstream;
+mod warm;
 
 pub use cache::{CACHE, CACHE_RULE, KEY, SCOPES, STORABLE};
 pub use dedup::{DEDUP, DEDUP_RULE, DUPLICATE_RESPONSE, ID, VERIFY};
@@ -16,6 +17,7 @@ pub use matching::{EXCLUSION, MATCH, METHODS};
 pub use rules::{EXPECT, HEALTH, RULES, SHARE_LIMITS, SLOW, TEST, TIME_LIMITS};
 pub use sidecar::{ADMIN, DEDUP_STORE, DRAIN, LIMITS, LISTENER, LOG, MEMORY, SIDECAR};
 pub use upstream::{POOL, RETRIES, TIMEOUTS, UPSTREAM};
+pub use warm::WARM;
 
 /// A mapping whose keys are known.
 #[derive(Debug)]

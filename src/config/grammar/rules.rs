@@ -4,6 +4,7 @@ use super::cache::{CACHE, SCOPES};
 use super::dedup::DEDUP;
 use super::forms::{DURATION, GLOB, HEADER, PERCENTAGE, REQUEST, SOME_TEXT, TEXT};
 use super::matching::MATCHER;
+use super::warm::WARM;
 use super::{Default, Key, Map, Needs, Value};
 use crate::cache::Bypass;
 use crate::dedup::SkipReason;
@@ -11,7 +12,7 @@ use crate::dedup::SkipReason;
 /// The whole file.
 pub const RULES: Map = Map::new(
     "rules.yaml",
-    "What is cached, deduplicated and slow, and when the functions count as healthy. An edit is in force within \
+    "What is cached, deduplicated, warmed and slow, and when the functions count as healthy. An edit is in force within \
      a second, all or nothing.",
     &[
         Key::new("version", Value::Version, Default::Required, "1", "The version of the grammar."),
@@ -22,6 +23,13 @@ pub const RULES: Map = Map::new(
             Default::Words("nothing is deduplicated"),
             "{ include: [] }",
             "Messages that reach a function once.",
+        ),
+        Key::new(
+            "warm",
+            Value::List(&Value::Map(&WARM)),
+            Default::Is("[]"),
+            "[{ name: core, functions: [wa-webhook-core], on_start: true, every: 25s }]",
+            "What is called so that callers meet no cold start (`docs/upstream.md`).",
         ),
         Key::new(
             "slow",

@@ -111,7 +111,7 @@ fn what_is_missing_or_out_of_place_is_named() {
         ("version:\n".to_owned(), vec!["empty-value 1:8"]),
         ("- version: 1\n".to_owned(), vec!["wrong-type 1:1"]),
         ("version\n".to_owned(), vec!["wrong-type 1:1"]),
-        ("version: 1\nwarm: []\nsign: []\n".to_owned(), vec!["unknown-key 2:1", "unknown-key 3:1"]),
+        ("version: 1\nwarms: []\nsign: []\n".to_owned(), vec!["unknown-key 2:1", "unknown-key 3:1"]),
     ] {
         assert_eq!(problems(&text), expected, "{text}");
     }

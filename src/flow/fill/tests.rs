@@ -39,6 +39,7 @@ impl Answer for Endless {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            cold: false,
             phases: Phases::default(),
         }
     }

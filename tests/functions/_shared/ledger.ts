@@ -53,7 +53,7 @@ export function failsToBoot(name: string): boolean {
 }
 
 /** All of it. */
-export function report(): Json {
+export function report(): Record<string, Json> {
   return {
     invocations: Object.fromEntries(invocations),
     webhooks: {

@@ -166,6 +166,7 @@ impl Answer for Reply {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            cold: false,
             phases: Phases::default(),
         }
     }

@@ -131,3 +131,25 @@ async fn callers_that_leave_hold_nothing() {
     assert!(pool["idle"].as_u64() <= Some(10), "{pool}");
     assert_eq!(origin.count(), 52);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_hangs_leaves_connections_to_the_others() {
+    let gate = Gate::new();
+    let origin = holding(&gate).await;
+    let some = |s: &mut edge_sidecar::config::Sidecar| (s.upstreams[0].max_in_use, s.upstreams[0].connect) = (16, Duration::from_secs(20));
+    let sidecar = in_front_of(&origin.url()).rules(RULES).with(some).start().await;
+    let held: Vec<_> = (0..40).map(|n| tokio::spawn(call(&sidecar, get(&format!("/hung/held/{n}"))))).collect();
+    origin.until(12).await;
+    // over its share a function is refused at once, and does not stand in the queue before the others
+    sidecar.until_series(r#"edge_sidecar_requests_shed_total{reason="upstream_busy"}"#, 28.0).await;
+    for (kind, request) in each("other") {
+        assert_eq!(sidecar.send(request).await.status, 200, "{kind}");
+    }
+    gate.open();
+    let mut served = 0;
+    for call in held {
+        served += usize::from(call.await.expect("no panic").status == 200);
+    }
+    assert_eq!((served, origin.count()), (12, 16));
+    assert_nothing_held(&sidecar).await;
+}
