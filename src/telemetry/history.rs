@@ -132,7 +132,7 @@ mod tests {
     use crate::dedup::Repeats;
 
     fn looked_up(result: LookupResult) -> Finished<'static> {
-        Finished { cache: Some(CacheRecord { rule: "profile", result, bypass: None, not_stored: None }), ..finished() }
+        Finished { cache: Some(CacheRecord { rule: "profile", result, bypass: None, not_stored: None, refreshed: None }), ..finished() }
     }
 
     fn webhook(result: DedupResult) -> Finished<'static> {
@@ -159,7 +159,7 @@ mod tests {
         let [first, second, third] = read.slots.as_slice() else { unreachable!("25 s are three slots") };
         let times = [0, 10, 20].map(|s| date(begin + Duration::from_secs(s)));
         assert_eq!([&first.at, &second.at, &third.at], times.each_ref());
-        assert_eq!(first.sums, Sums { requests: 4, lookups: 3, hits: 2, ..Sums::default() });
+        assert_eq!(first.sums, Sums { requests: 5, lookups: 4, hits: 2, ..Sums::default() });
         assert_eq!(second.sums, Sums::default());
         assert_eq!(third.sums, Sums { requests: 8, errors: 1, slow: 1, shed: 1, webhooks: 4, duplicates: 2, ..Sums::default() });
     }

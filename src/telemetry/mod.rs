@@ -21,13 +21,14 @@ pub mod readings;
 pub mod record;
 pub mod report;
 pub mod rules;
+pub mod slow;
 #[cfg(test)]
 mod tests;
 pub mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::prometheus::{IntGauge, Registry};
 
@@ -47,7 +48,8 @@ use self::latency::Windows;
 use self::process::Process;
 use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
-use self::rules::Rules;
+use self::rules::{ByRule, Rules};
+use self::slow::Slow;
 use crate::clock::Clock;
 use crate::engine::RuleSet;
 use crate::rules::{Matcher, Pattern};
@@ -83,6 +85,7 @@ struct Recent {
     overhead: Windows,
     health: Window,
     history: Ring,
+    slow: Slow,
 }
 
 impl Metrics {
@@ -108,6 +111,7 @@ impl Metrics {
                 overhead: Windows::new(start),
                 health: Window::new(RuleSet::default().health, start),
                 history: Ring::new(start),
+                slow: Slow::default(),
             }),
             registry,
             families,
@@ -171,9 +175,10 @@ impl Metrics {
         {
             self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
         }
-        lock(&self.recent).record(now, done, overhead);
+        let wall = self.clock.wall();
+        lock(&self.recent).record((now, wall), done, overhead);
         if let Some(log) = &self.log {
-            log.write(self.clock.wall(), done);
+            log.write(wall, done);
         }
     }
 
@@ -193,6 +198,18 @@ impl Metrics {
     #[must_use]
     pub fn history(&self) -> History {
         lock(&self.recent).history.read(self.clock.now(), self.clock.wall())
+    }
+
+    /// The last slow requests, the newest first, as the log tells them.
+    #[must_use]
+    pub fn slow(&self) -> Vec<serde_json::Value> {
+        lock(&self.recent).slow.read()
+    }
+
+    /// What each rule in force did.
+    #[must_use]
+    pub fn by_rule(&self) -> ByRule {
+        self.rules.by_rule()
     }
 
     /// The Prometheus text.
@@ -238,7 +255,7 @@ impl Metrics {
 }
 
 impl Recent {
-    fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
+    fn record(&mut self, (now, wall): (Instant, SystemTime), done: &Finished<'_>, overhead: Option<Duration>) {
         if let Some(call) = done.upstream {
             self.calls.record(now, call.total);
         }
@@ -247,6 +264,7 @@ impl Recent {
         }
         self.health.record(now, done);
         self.history.record(now, done);
+        self.slow.record(wall, done);
     }
 }
 
