@@ -199,6 +199,7 @@ fn recording(c: &mut Criterion) {
             successes: 0,
             failures: 0,
             file_differs: false,
+            restart_needed: false,
         },
     };
     let metrics = Metrics::new(Box::new(read), clock, None);

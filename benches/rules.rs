@@ -10,8 +10,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use edge_sidecar::cache::CallerSecret;
 use edge_sidecar::config::judge_rules;
-use edge_sidecar::engine::{Question, Site, plan};
-use http::{HeaderMap, Method};
+use edge_sidecar::engine::{Question, Recent, Site, Watched, plan};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// A file with so many rules, of which each fifth matches by path and the others by function.
 fn file(rules: usize) -> String {
@@ -47,9 +47,22 @@ fn planning(c: &mut Criterion) {
     }
 }
 
+/// What it costs to remember a request, as a browser sends one.
+fn remembering(c: &mut Criterion) {
+    let fields = "host accept accept-encoding accept-language authorization apikey cache-control connection content-type cookie origin referer \
+                  sec-fetch-dest sec-fetch-mode sec-fetch-site user-agent x-client-info x-forwarded-for x-forwarded-proto x-request-id";
+    let headers: HeaderMap =
+        fields.split_whitespace().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("a-value"))).collect();
+    let target = "/functions/v1/profile-get/me?lang=en&version=3";
+    let (site, question) = (Site::default(), Question::new(Method::GET, target, headers, Bytes::new()).expect("a request"));
+    let function = question.function(&site);
+    let (recent, facts, watched) = (Recent::default(), question.facts(&site, &function), Watched::default());
+    c.bench_function("remember a request with 20 fields", |b| b.iter(|| recent.note(black_box(&facts), &watched)));
+}
+
 criterion_group! {
     name = rules;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = judging, planning
+    targets = judging, planning, remembering
 }
 criterion_main!(rules);

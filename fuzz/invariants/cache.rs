@@ -7,8 +7,8 @@ use bytes::Bytes;
 use edge_sidecar::cache::control::{Directives, structured};
 use edge_sidecar::cache::policy::{Answer, Freshness, Storable, freshness, lifetime, storable};
 use edge_sidecar::cache::request::{Lookup, Request as Asked, judge, strip_on_fetch};
-use edge_sidecar::cache::status::{CacheStatus, Forward, append};
-use edge_sidecar::cache::{CacheKey, CallerSecret, Entry, NotStored, Scope, Settings, Statuses, Ttl};
+use edge_sidecar::cache::status::{CacheStatus, Forward, before_ours};
+use edge_sidecar::cache::{CacheKey, CallerSecret, Entry, NotStored, Scope, Settings, Ttl};
 use edge_sidecar::clock::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -38,7 +38,7 @@ pub fn check(input: &[u8]) {
     let (first, answer, second) = (Request::read(next()), Message::read(next()), Request::read(next()));
     let scope = [Scope::PerCaller, Scope::Anonymous].into_iter().find(|scope| scope.as_str() == answer.word(1)).unwrap_or(Scope::Public);
     let exchange = Exchange {
-        settings: Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, statuses: Statuses::Usual },
+        settings: Settings::new(Ttl::Usual(Duration::from_mins(5)), scope),
         request: first.headers.clone(),
         status: answer.word(0).parse().unwrap_or(200),
         answer: answer.headers,
@@ -71,9 +71,12 @@ impl Exchange {
         };
         // `CDN-Cache-Control` speaks alone where it can be read.
         let both = |value| with(&[("cache-control", value), ("cdn-cache-control", value)]);
-        for value in ["private", "private, max-age=60", "no-cache", "no-cache, max-age=60", "s-maxage=0"] {
+        for value in ["private", "private, max-age=60", "no-cache", "no-cache, max-age=60"] {
             assert!(both(value).is_err(), "{value}");
         }
+        // kept for what it allows once it is not fresh, or not at all
+        let in_place = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("stale-"));
+        assert!(both("s-maxage=0").is_err() || self.answer.values().any(in_place));
         for value in ["no-store", "no-store, max-age=60"] {
             assert!(!matches!(both(value), Ok(false)), "only `must-understand` lifts it");
         }
@@ -112,19 +115,21 @@ impl Exchange {
             assert!(name != "content-length" || value == b"4");
         }
         let lifetime = lifetime(entry.facts(), &self.settings);
-        assert!(lifetime <= LONGEST && entry.facts().initial_age < lifetime);
+        assert!(lifetime <= LONGEST);
         match freshness(&entry, &self.settings, self.now) {
             Freshness::Fresh { age, left } => assert!(age + left == lifetime && !left.is_zero()),
-            Freshness::Expired { .. } => panic!("stored, and not fresh at that moment"),
+            Freshness::Expired { meanwhile, on_error, .. } => assert!(meanwhile || on_error, "stored, and of no use at that moment"),
         }
         let later = freshness(&entry, &self.settings, self.now + lifetime);
         assert!(matches!(later, Freshness::Expired { .. }), "it ends");
+        let last = freshness(&entry, &self.settings, self.now + lifetime + LONGEST + Duration::from_secs(1));
+        assert!(matches!(last, Freshness::Expired { meanwhile: false, on_error: false, .. }), "for good");
     }
 }
 
 /// Two requests share a key exactly if they are the same in all that counts.
 fn keys(scope: Scope, first: &Request, second: &Request) {
-    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(5)), scope, statuses: Statuses::Usual };
+    let settings = Settings::new(Ttl::Usual(Duration::from_mins(5)), scope);
     let [a, b] = [first, second].map(|request| CacheKey::new("rule", scope, &asked(request), &SECRET));
     assert_eq!(a == b, meaning(scope, first) == meaning(scope, second));
     assert_eq!(a, CacheKey::new("rule", scope, &asked(first), &SECRET));
@@ -165,8 +170,8 @@ fn meaning(scope: Scope, request: &Request) -> (&str, &str, Option<&str>, Vec<Ve
 fn status_line(answer: &HeaderMap) {
     let ours = CacheStatus::Fetched { forward: Forward::UriMiss, status: 200, stored: Ok(()) };
     let lines = answer.get_all("cache-status").iter().map(HeaderValue::as_bytes);
-    let value = append(lines, ours);
-    let members = structured::list(&value).expect("a list");
+    let value = before_ours(lines) + &ours.to_string();
+    let members = structured::list(value.as_bytes()).expect("a list");
     let own: Vec<usize> = (0..members.len()).filter(|at| members[*at].raw.starts_with(b"edge-sidecar;")).collect();
     assert_eq!(own, [members.len() - 1]);
     let read = |wall| Directives::of(answer, SystemTime::UNIX_EPOCH + wall);

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{AdminState, error};
-use crate::store::purge::{Place, Purge};
+use crate::store::purge::{Manner, Place, Purge};
 
-const FORM: &str = "give exactly one of url, prefix, function, rule and all, such as {\"rule\": \"profile\"} or {\"all\": true}, and dryRun if \
-                    nothing is to go; url and prefix are https://host/path?query, or /path?query for any host";
+const FORM: &str = "give exactly one of url, prefix, function, rule and all, such as {\"rule\": \"profile\"} or {\"all\": true}, dryRun if nothing is to \
+                    go, soft if it may still be given while it is fetched anew; url and prefix are https://host/path?query, or /path?query for any host";
 
 pub(super) async fn get(State(state): State<Arc<AdminState>>) -> Response {
     Json((state.cache)()).into_response()
@@ -30,10 +30,20 @@ pub(super) struct Wanted {
     #[serde(default)]
     all: bool,
     #[serde(default)]
+    soft: bool,
+    #[serde(default)]
     dry_run: bool,
 }
 
 impl Wanted {
+    const fn manner(&self) -> Manner {
+        match (self.dry_run, self.soft) {
+            (true, _) => Manner::Count,
+            (false, true) => Manner::Soften,
+            (false, false) => Manner::Remove,
+        }
+    }
+
     /// Exactly one thing to purge.
     fn purge(self) -> Option<Purge> {
         let named = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -50,9 +60,9 @@ impl Wanted {
 }
 
 pub(super) async fn purge(State(state): State<Arc<AdminState>>, wanted: Result<Json<Wanted>, JsonRejection>) -> Response {
-    let read = wanted.ok().and_then(|Json(wanted)| Some((wanted.dry_run, wanted.purge()?)));
+    let read = wanted.ok().and_then(|Json(wanted)| Some((wanted.manner(), wanted.purge()?)));
     match read {
-        Some((dry_run, purge)) => Json(json!({ "purged": (state.purge_cache)(purge, dry_run) })).into_response(),
+        Some((manner, purge)) => Json(json!({ "purged": (state.purge_cache)(purge, manner) })).into_response(),
         None => error(StatusCode::BAD_REQUEST, "bad_request", FORM),
     }
 }

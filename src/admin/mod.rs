@@ -57,7 +57,7 @@ pub use health::Ready;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::engine::{Question, Site};
-use crate::store::purge::Purge;
+use crate::store::purge::{Manner, Purge};
 use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
@@ -103,8 +103,8 @@ pub struct AdminState {
     pub drain: Box<dyn Fn() -> usize + Send + Sync>,
     /// What `GET /cache` answers.
     pub cache: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// Takes stored answers out, or only counts them; answers how many.
-    pub purge_cache: Box<dyn Fn(Purge, bool) -> u64 + Send + Sync>,
+    /// Takes stored answers out, ends their freshness, or only counts them; answers how many.
+    pub purge_cache: Box<dyn Fn(Purge, Manner) -> u64 + Send + Sync>,
     /// The life of the message with this id.
     pub trace: Box<dyn Fn(&str) -> Traced + Send + Sync>,
     /// Forgets that the events with this id were accepted; answers how many there were.

@@ -45,7 +45,7 @@ impl Admin {
             ready: Box::new(move || Ready { missing: flag.load(Relaxed).then_some("draining").into_iter().collect() }),
             trace: Box::new(|id| Traced { events: Vec::new(), since: Some(id.to_owned()) }),
             cache: Box::new(|| json!({ "entries": 0 })),
-            purge_cache: Box::new(|_, dry_run| 1 + u64::from(dry_run)),
+            purge_cache: Box::new(|_, manner| 1 + manner as u64),
             purge: Box::new(str::len),
             drain: Box::new(move || usize::from(!begun.swap(true, Relaxed))),
             token: token.and_then(Token::from_file_text),

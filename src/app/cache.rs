@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::config::Sidecar;
 use crate::proxy::Shared;
-use crate::store::purge::Purge;
+use crate::store::purge::{Manner, Purge};
 use crate::store::responses::Large;
 
 /// Largest answers that are shown.
@@ -14,14 +14,15 @@ const SHOWN: usize = 20;
 
 /// Takes out what an operator names, or only counts it; nobody joins a fetch of it any more that began before. Functions are named
 /// behind each upstream's prefix.
-pub(super) fn purge(shared: Arc<Shared>, sidecar: &Sidecar) -> impl Fn(Purge, bool) -> u64 + Send + Sync + use<> {
+pub(super) fn purge(shared: Arc<Shared>, sidecar: &Sidecar) -> impl Fn(Purge, Manner) -> u64 + Send + Sync + use<> {
     let prefixes: Vec<_> = sidecar.upstreams.iter().map(|u| (u.name.clone(), u.function_prefix.clone())).collect();
-    move |purge, dry_run| {
+    move |purge, manner| {
         let purge = if let Purge::Function(name, _) = purge { Purge::Function(name, prefixes.clone()) } else { purge };
-        if dry_run {
-            return shared.responses.count(&purge);
-        }
-        let purged = shared.responses.purge(&purge);
+        let purged = match manner {
+            Manner::Count => return shared.responses.count(&purge),
+            Manner::Remove => shared.responses.purge(&purge),
+            Manner::Soften => shared.responses.soften(&purge, shared.clock.now()),
+        };
         shared.flights.detach(|key| purge.takes(key));
         purged
     }

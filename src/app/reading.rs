@@ -62,6 +62,7 @@ pub(super) fn read(
             successes: config.successes,
             failures: config.failures,
             file_differs: config.file_differs,
+            restart_needed: config.restart_needed,
         },
     }
 }

@@ -6,12 +6,14 @@
 
 pub mod date;
 pub mod structured;
+mod wishes;
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::{AGE, AsHeaderName, CACHE_CONTROL, DATE, EXPIRES, PRAGMA};
 use structured::Value;
+pub use wishes::Wishes;
 
 /// No lifetime or age counts above 2^31 seconds (RFC 9111 1.2.2).
 const LONGEST: u64 = 1 << 31;
@@ -32,12 +34,18 @@ pub struct Directives {
     public: bool,
     /// `must-revalidate`.
     must_revalidate: bool,
+    /// `proxy-revalidate`.
+    proxy_revalidate: bool,
     /// `s-maxage`, whole seconds.
     s_maxage: Option<u32>,
     /// `max-age`, whole seconds.
     max_age: Option<u32>,
     /// `Expires` minus `Date`, whole seconds; 0 if it is no date.
     expires: Option<u32>,
+    /// `stale-while-revalidate` (RFC 5861 3), whole seconds.
+    while_revalidate: Option<u32>,
+    /// `stale-if-error` (RFC 5861 4), whole seconds.
+    if_error: Option<u32>,
 }
 
 impl Directives {
@@ -75,6 +83,30 @@ impl Directives {
         self.public || self.must_revalidate || self.s_maxage.is_some()
     }
 
+    /// Whether the answer may never be given once it is not fresh (RFC 9111 4.2.4).
+    #[must_use]
+    pub const fn forbids_stale(&self) -> bool {
+        self.no_cache || self.must_revalidate || self.proxy_revalidate
+    }
+
+    /// `s-maxage` says for shared caches what `proxy-revalidate` says (RFC 9111 5.2.2.10).
+    #[must_use]
+    pub const fn has_s_maxage(&self) -> bool {
+        self.s_maxage.is_some()
+    }
+
+    /// How long the answer itself allows to be given while a new one is fetched.
+    #[must_use]
+    pub fn stated_while_revalidate(&self) -> Option<Duration> {
+        self.while_revalidate.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// How long the answer itself allows to be given where the function fails.
+    #[must_use]
+    pub fn stated_if_error(&self) -> Option<Duration> {
+        self.if_error.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
     fn add(&mut self, name: &[u8], value: Option<&[u8]>) {
         match name {
             b"no-store" => self.no_store = true,
@@ -83,32 +115,13 @@ impl Directives {
             b"must-understand" => self.must_understand = true,
             b"public" => self.public = true,
             b"must-revalidate" => self.must_revalidate = true,
+            b"proxy-revalidate" => self.proxy_revalidate = true,
             b"s-maxage" => lower(&mut self.s_maxage, seconds(value)),
             b"max-age" => lower(&mut self.max_age, seconds(value)),
+            b"stale-while-revalidate" => lower(&mut self.while_revalidate, seconds(value)),
+            b"stale-if-error" => lower(&mut self.if_error, seconds(value)),
             _ => {}
         }
-    }
-}
-
-/// What a request's `Cache-Control` says that is obeyed (cache.md 1, lines 9 and 10).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// `no-store`: the answer to this request is not kept.
-    pub no_store: bool,
-    /// `only-if-cached`: no fetch for this request.
-    pub only_if_cached: bool,
-}
-
-impl Wishes {
-    /// Reads a request's fields.
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut wishes = Self::default();
-        each_directive(headers, CACHE_CONTROL, |name, _| {
-            wishes.no_store |= name == b"no-store";
-            wishes.only_if_cached |= name == b"only-if-cached";
-        });
-        wishes
     }
 }
 
@@ -169,8 +182,11 @@ fn targeted(headers: &HeaderMap) -> Option<Directives> {
             b"must-understand" => stated.must_understand |= on,
             b"public" => stated.public |= on,
             b"must-revalidate" => stated.must_revalidate |= on,
+            b"proxy-revalidate" => stated.proxy_revalidate |= on,
             b"s-maxage" => lower(&mut stated.s_maxage, integer(member.value)?),
             b"max-age" => lower(&mut stated.max_age, integer(member.value)?),
+            b"stale-while-revalidate" => lower(&mut stated.while_revalidate, integer(member.value)?),
+            b"stale-if-error" => lower(&mut stated.if_error, integer(member.value)?),
             _ => {}
         }
     }

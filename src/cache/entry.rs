@@ -15,7 +15,9 @@ use super::vary::Selecting;
 
 /// Bytes an entry costs beside key, head, body and selecting fields: its own struct, the list of variants, the store's
 /// slot and the allocator (measured, cache.md 8).
-pub const OVERHEAD: usize = 420;
+pub const OVERHEAD: usize = 500;
+
+const CACHE_STATUS: &[u8] = b"Cache-Status";
 
 /// A stored answer.
 #[derive(Clone, Debug)]
@@ -32,7 +34,8 @@ impl Entry {
     ///
     /// `headers` and `fields` are the same head: the map to look names up, the fields with order and spelling as they
     /// came. Fields of one connection, what [`never_stored`] names and what `no-cache="..."` lists are left out;
-    /// `Content-Length` is set to the real one. The parts of the body are copied: they may pin larger buffers.
+    /// `Content-Length` is set to the real one; what an upstream's own caches say in `Cache-Status` comes last, in one line, for
+    /// ours to follow. The parts of the body are copied: they may pin larger buffers.
     pub fn new<'a>(
         rule: Arc<str>,
         storable: Storable,
@@ -61,6 +64,7 @@ impl Entry {
         let dropped = dropped_names(headers);
         // an answer without content has no length (RFC 9110 8.6)
         let mut length = (storable.facts.status != 204).then(|| body.len().to_string());
+        let mut others = Vec::new();
         for (name, value) in fields {
             if never_stored(name) || dropped.iter().any(|d| d.eq_ignore_ascii_case(name)) || !is_field(name, value) {
             } else if name.eq_ignore_ascii_case(b"content-length") {
@@ -68,9 +72,7 @@ impl Entry {
                     push(&mut head, name, length.as_bytes());
                 }
             } else if name.eq_ignore_ascii_case(b"cache-status") {
-                if let Some(others) = without_ours(value) {
-                    push(&mut head, name, &others);
-                }
+                others.extend(without_ours(value));
             } else {
                 push(&mut head, name, value);
             }
@@ -78,8 +80,18 @@ impl Entry {
         if let Some(length) = length {
             push(&mut head, b"Content-Length", length.as_bytes());
         }
+        if !others.is_empty() {
+            push(&mut head, CACHE_STATUS, &others.join(&b", "[..]));
+        }
         // a boxed slice has no spare capacity: what is counted is what is held
         Self { rule, head: head.into_boxed_slice().into(), body, facts: storable.facts, selecting: storable.selecting }
+    }
+
+    /// The same, not fresh from now on.
+    #[must_use]
+    pub fn softened(&self, now: Instant) -> Self {
+        let softened = Some(self.facts.softened.unwrap_or(now));
+        Self { facts: Facts { softened, ..self.facts }, ..self.clone() }
     }
 
     /// Name of the rule it is stored under.
@@ -98,6 +110,15 @@ impl Entry {
     #[must_use]
     pub const fn head(&self) -> &Bytes {
         &self.head
+    }
+
+    /// Its head without the line of `Cache-Status`, and what that says.
+    #[must_use]
+    pub fn head_and_status(&self) -> (&[u8], Option<&str>) {
+        let lines = self.head.strip_suffix(b"\r\n").unwrap_or(&self.head);
+        let last = memchr::memrchr(b'\n', lines).map_or(0, |at| at + 1);
+        let status = lines[last..].strip_prefix(CACHE_STATUS).and_then(|value| std::str::from_utf8(value.strip_prefix(b": ")?).ok());
+        status.map_or((&self.head, None), |status| (&self.head[..last], Some(status)))
     }
 
     /// Its body.
@@ -150,7 +171,8 @@ impl Entry {
 /// only this proxy may state. Of a `Cache-Status`, [`without_ours`] removes what claims to be us.
 #[must_use]
 pub fn never_stored(name: &[u8]) -> bool {
-    const NAMES: [&str; 7] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "age"];
+    const NAMES: [&str; 9] =
+        ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "age", "x-dedup", "x-request-id"];
     const PREFIXES: [&str; 2] = ["proxy-", "x-cache"];
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
         || PREFIXES.iter().any(|p| name.get(..p.len()).is_some_and(|start| start.eq_ignore_ascii_case(p.as_bytes())))
@@ -194,14 +216,22 @@ mod tests {
             }
         }
         let initial_age = Duration::from_secs(7);
-        let facts = Facts { status, directives: Directives::default(), initial_age, received: clock.now(), date: None, token_left: None };
+        let facts = Facts {
+            status,
+            directives: Directives::default(),
+            initial_age,
+            received: clock.now(),
+            date: None,
+            token_left: None,
+            softened: None,
+        };
         let storable = Storable { facts, selecting: Selecting::default() };
         Entry::new("r".into(), storable, &headers, fields.iter().map(|(name, value)| (name.as_bytes(), *value)), body)
     }
 
     #[test]
     fn the_head_is_kept_as_it_came_but_for_what_is_never_stored() {
-        let fields: [(&str, &[u8]); 17] = [
+        let fields: [(&str, &[u8]); 19] = [
             ("Content-TYPE", b"text/plain"),
             ("Connection", b"x-hop, close"),
             ("Keep-Alive", b"timeout=5"),
@@ -213,25 +243,31 @@ mod tests {
             ("content-length", b"999"),
             ("X-Cache", b"SPOOF"),
             ("x-cache-age", b"5"),
-            ("Cache-Status", b"up; hit, edge-sidecar; hit"),
+            ("cache-Status", b"up; hit, edge-sidecar; hit"),
+            ("X-Request-Id", b"of-the-function"),
             ("X-B", b"2\xff"),
             ("Content-Length", b"999"),
             ("Cache-Tag", b"a"),
             ("Cache-Control", b"no-cache=\"x-once\""),
             ("X-Once", b"1"),
+            ("Cache-Status", b"far; fwd=miss"),
         ];
         let entry = entry(200, &fields, &[Bytes::from_static(b"he"), Bytes::from_static(b"llo")]);
-        let expected: &[u8] = b"Content-TYPE: text/plain\r\nX-B: 1\r\ncontent-length: 5\r\nCache-Status: up; hit\r\nX-B: 2\xff\r\n\
-            Cache-Tag: a\r\nCache-Control: no-cache=\"x-once\"\r\n";
+        let expected: &[u8] = b"Content-TYPE: text/plain\r\nX-B: 1\r\ncontent-length: 5\r\nX-B: 2\xff\r\n\
+            Cache-Tag: a\r\nCache-Control: no-cache=\"x-once\"\r\nCache-Status: up; hit, far; fwd=miss\r\n";
         assert_eq!(&**entry.head(), expected);
         assert_eq!(&**entry.body(), b"hello");
         assert_eq!(entry.headers().map(|(name, _)| name).collect::<Vec<_>>()[..3], ["Content-TYPE", "X-B", "content-length"]);
-        assert_eq!(entry.headers().nth(4), Some(("X-B", &b"2\xff"[..])));
+        assert_eq!(entry.headers().nth(3), Some(("X-B", &b"2\xff"[..])));
+        let (head, status) = entry.head_and_status();
+        assert_eq!((head.len(), status), (expected.len() - 38, Some("up; hit, far; fwd=miss")));
         assert_eq!(entry.weight(), (expected.len() + 5 + OVERHEAD) as u64);
     }
 
     #[test]
     fn a_length_is_added_where_there_is_none() {
+        assert_eq!(entry(404, &[], &[]).head_and_status(), (&b"Content-Length: 0\r\n"[..], None));
+        assert_eq!(entry(204, &[], &[]).head_and_status(), (&b""[..], None));
         assert_eq!(&**entry(404, &[("A", b"")], &[]).head(), b"A: \r\nContent-Length: 0\r\n");
         assert_eq!(&**entry(204, &[("Content-Length", b"0"), ("A", b"b")], &[]).head(), b"A: b\r\n");
     }
@@ -263,7 +299,7 @@ mod tests {
         fn no_bytes_break_a_line(name: Vec<u8>, value: Vec<u8>) {
             let clock = Clock::manual();
             let facts = Facts {
-                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None, token_left: None,
+                status: 200, directives: Directives::default(), initial_age: Duration::ZERO, received: clock.now(), date: None, token_left: None, softened: None,
             };
             let storable = Storable { facts, selecting: Selecting::default() };
             let entry = Entry::new("r".into(), storable, &HeaderMap::new(), [(&name[..], &value[..])], &[]);

@@ -29,6 +29,27 @@ pub struct Settings {
     pub scope: Scope,
     /// Which statuses are stored.
     pub statuses: Statuses,
+    /// How long an answer that says nothing of it is given while a new one is fetched (RFC 5861 3).
+    pub while_revalidate: Duration,
+    /// How long an answer that says nothing of it is given where the function fails (RFC 5861 4).
+    pub if_error: Duration,
+    /// Whether the caller's wishes count.
+    pub client_control: ClientControl,
+}
+
+impl Settings {
+    /// Of a rule that says no more than this.
+    #[must_use]
+    pub const fn new(ttl: Ttl, scope: Scope) -> Self {
+        Self {
+            ttl,
+            scope,
+            statuses: Statuses::Usual,
+            while_revalidate: Duration::ZERO,
+            if_error: Duration::ZERO,
+            client_control: ClientControl::Ignore,
+        }
+    }
 }
 
 /// `ttl:` of a rule: one duration for the usual statuses, or one for each status named.
@@ -73,6 +94,16 @@ pub enum Statuses {
     Usual,
     /// Also errors and unknown codes, where the answer states its lifetime.
     Any,
+}
+
+/// `client_control:` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientControl {
+    /// Only `no-store` and `only-if-cached` are obeyed: no client can have answers fetched anew.
+    #[default]
+    Ignore,
+    /// `no-cache`, `max-age`, `min-fresh`, `max-stale` and `Pragma` too.
+    Honour,
 }
 
 impl Scope {

@@ -1,7 +1,9 @@
-//! Whether an answer may be stored, how old it is and how long it is fresh (RFC 9111 3 and 4.2, cache.md 4).
+//! Whether an answer may be stored (RFC 9111 3, cache.md 4), how old it is, and in `freshness` how long it is fresh.
 //!
 //! An entry keeps [`Facts`]; how long it is fresh is computed at every look-up from these and the rule of that moment, so
 //! that a reload acts on what is already stored.
+
+mod freshness;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +14,9 @@ use super::control::{Directives, Wishes, age_of, date_of};
 use super::refresh::has_validator;
 use super::request::is_authorized;
 use super::vary::Selecting;
-use super::{Entry, Scope, Settings, Statuses, token};
+use super::{Scope, Settings, Statuses, token};
+use freshness::windows;
+pub use freshness::{Freshness, freshness, is_fresh_on_arrival, lifetime, stale_by};
 
 /// Why an answer was not stored. Closed: label and `detail=` of `Cache-Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +122,8 @@ pub struct Facts {
     pub date: Option<SystemTime>,
     /// How many seconds after `received` the token ends of the one caller it is kept for.
     pub token_left: Option<u32>,
+    /// When a soft purge ended its freshness.
+    pub softened: Option<Instant>,
 }
 
 impl Facts {
@@ -183,8 +189,10 @@ pub fn storable(settings: &Settings, request: &HeaderMap, answer: &Answer<'_>, m
         received: answer.now,
         date: date_of(headers),
         token_left: (settings.scope == Scope::PerCaller).then(|| token_left(request, answer)).flatten(),
+        softened: None,
     };
-    let answers_again = is_fresh_on_arrival(&facts, settings) || has_validator(answer.status, headers);
+    let may_be_stale = windows(&facts, settings) != (Duration::ZERO, Duration::ZERO);
+    let answers_again = is_fresh_on_arrival(&facts, settings) || has_validator(answer.status, headers) || may_be_stale;
     if !answers_again || facts.token_left == Some(0) {
         return Err(NotStored::NoFreshness);
     }
@@ -207,53 +215,10 @@ fn is_shared_with(settings: &Settings, directives: &Directives, request: &Header
     settings.scope != Scope::Standard || directives.is_shareable() || !is_authorized(request)
 }
 
-/// How long an answer is fresh, counted from an age of 0, under the rule as it is now: what it states itself, else the
-/// rule's ttl for its status. There are no heuristics. `no-cache` is never fresh.
+/// Statuses of a function that failed rather than answered; 546 is an edge runtime out of resources.
 #[must_use]
-pub fn lifetime(facts: &Facts, settings: &Settings) -> Duration {
-    let of_rule = || match status_kind(facts.status, settings.statuses) {
-        StatusKind::Usual => settings.ttl.of(facts.status),
-        StatusKind::IfStated | StatusKind::Never => None,
-    };
-    let stated = facts.directives.stated_lifetime();
-    stated.or_else(of_rule).filter(|_| !facts.directives.no_cache).unwrap_or_default()
-}
-
-/// Whether an answer may be given to anybody but the one it was fetched for. If not, it is kept for its validator alone.
-#[must_use]
-pub fn is_fresh_on_arrival(facts: &Facts, settings: &Settings) -> bool {
-    facts.initial_age < lifetime(facts, settings)
-}
-
-/// Whether a stored answer may be given now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// It may.
-    Fresh {
-        /// Its age.
-        age: Duration,
-        /// How long it still is fresh; above 0.
-        left: Duration,
-    },
-    /// It may not.
-    Expired {
-        /// How long it has not been fresh.
-        since: Duration,
-    },
-}
-
-/// Judges a stored answer by the rule as it is now.
-#[must_use]
-pub fn freshness(entry: &Entry, settings: &Settings, now: Instant) -> Freshness {
-    let (age, lifetime) = (entry.age(now), lifetime(entry.facts(), settings));
-    // one who signed in for so long is not answered beyond it
-    let of_token = entry.facts().token_left.map_or(Duration::MAX, |left| {
-        Duration::from_secs(left.into()).saturating_sub(now.saturating_duration_since(entry.facts().received))
-    });
-    match lifetime.checked_sub(age).map(|left| left.min(of_token)) {
-        Some(left) if !left.is_zero() => Freshness::Fresh { age, left },
-        _ => Freshness::Expired { since: age.saturating_sub(lifetime) },
-    }
+pub const fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504 | 546)
 }
 
 /// `max(response_time - Date, Age + response_delay)` (RFC 9111 4.2.3). `Date` counts whole seconds, so a difference of

@@ -95,6 +95,7 @@ mod tests {
             received: Clock::manual().now(),
             date: None,
             token_left: None,
+            softened: None,
         };
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let storable = Storable { facts, selecting: Selecting::default() };

@@ -11,7 +11,7 @@ use super::{Scope, Settings};
 pub const CREDENTIALS: [&str; 3] = ["authorization", "apikey", "cookie"];
 
 /// Fields that make some frameworks see another method or path than the request line says.
-const OVERRIDES: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"];
+pub const OVERRIDES: [&str; 5] = ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Fields that concern one connection, and what `Connection` may name without effect here (RFC 9110 7.6.1).
 const HOP_BY_HOP: [&str; 7] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn judged(scope: Scope, method: &Method, lines: &[(&'static str, &'static str)]) -> Lookup {
-        let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope, statuses: super::super::Statuses::Usual };
+        let settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), scope);
         let (has_body, odd_path) = (lines.iter().any(|l| l.0 == "transfer-encoding"), lines.iter().any(|l| l.0 == "odd"));
         let headers = headers(lines);
         judge(&settings, &Request { method, host: "h", path: "/p", odd_path, query: None, headers: &headers, has_body, upstream: "u" })

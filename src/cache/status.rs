@@ -15,6 +15,8 @@ pub const NAME: &str = "edge-sidecar";
 pub enum XCache {
     /// Answered from the store.
     Hit,
+    /// Answered from the store, with what is not fresh any more.
+    Stale,
     /// Stored, and the function said that it is still good.
     Revalidated,
     /// Looked up, and the function was asked, or a fetch of another request was joined.
@@ -29,6 +31,7 @@ impl XCache {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "HIT",
+            Self::Stale => "STALE",
             Self::Revalidated => "REVALIDATED",
             Self::Miss => "MISS",
             Self::Bypass => "BYPASS",
@@ -45,6 +48,31 @@ pub enum Forward {
     VaryMiss,
     /// What fits is not fresh.
     Stale,
+    /// What fits is fresh, and the caller does not want it.
+    Request,
+}
+
+/// Why an answer is given that is not fresh. Closed: `detail=` of `Cache-Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// A new one is being fetched.
+    WhileRevalidate,
+    /// The function failed.
+    IfError,
+    /// The caller takes it so.
+    Request,
+}
+
+impl Stale {
+    /// The closed word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WhileRevalidate => "swr",
+            Self::IfError => "sie",
+            Self::Request => "max_stale",
+        }
+    }
 }
 
 /// Our member of `Cache-Status`.
@@ -54,6 +82,13 @@ pub enum CacheStatus {
     Hit {
         /// Lifetime minus age, in seconds.
         ttl: i64,
+    },
+    /// Answered from the store, with what is not fresh any more.
+    Stale {
+        /// Lifetime minus age, in seconds.
+        ttl: i64,
+        /// Why.
+        why: Stale,
     },
     /// Fetched for this request.
     Fetched {
@@ -84,6 +119,7 @@ impl CacheStatus {
     pub const fn x_cache(self) -> XCache {
         match self {
             Self::Hit { .. } => XCache::Hit,
+            Self::Stale { .. } => XCache::Stale,
             Self::Revalidated { .. } => XCache::Revalidated,
             Self::Fetched { .. } | Self::Collapsed { .. } | Self::Bypassed(Bypass::OnlyIfCached) => XCache::Miss,
             Self::Bypassed(_) => XCache::Bypass,
@@ -97,6 +133,7 @@ impl fmt::Display for Forward {
             Self::UriMiss => "fwd=uri-miss",
             Self::VaryMiss => "fwd=vary-miss",
             Self::Stale => "fwd=stale",
+            Self::Request => "fwd=request",
         })
     }
 }
@@ -105,6 +142,7 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hit { ttl } => write!(f, "{NAME}; hit; ttl={ttl}"),
+            Self::Stale { ttl, why } => write!(f, "{NAME}; hit; ttl={ttl}; detail={}", why.as_str()),
             Self::Fetched { forward, status, stored: Ok(()) } => write!(f, "{NAME}; {forward}; fwd-status={status}; stored"),
             Self::Fetched { forward, status: 0, stored: Err(reason) } => write!(f, "{NAME}; {forward}; detail={}", reason.as_str()),
             Self::Fetched { forward, status, stored: Err(reason) } => {
@@ -133,17 +171,12 @@ pub fn without_ours(line: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// One value for the whole field: what an upstream's lines say, then ours. Lines are written apart or joined, it is the
-/// same list (RFC 9110 5.3).
+/// What an upstream's lines say, as the start of the one line that ours ends: empty, or with a comma at its end. Lines are written apart
+/// or joined, it is the same list (RFC 9110 5.3).
 #[must_use]
-pub fn append<'a>(upstream: impl IntoIterator<Item = &'a [u8]>, ours: CacheStatus) -> Vec<u8> {
-    let mut value = Vec::new();
-    for line in upstream.into_iter().filter_map(without_ours) {
-        value.extend_from_slice(&line);
-        value.extend_from_slice(b", ");
-    }
-    value.extend_from_slice(ours.to_string().as_bytes());
-    value
+pub fn before_ours<'a>(upstream: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let lines: Vec<_> = upstream.into_iter().filter_map(without_ours).collect();
+    lines.iter().fold(String::new(), |start, line| start + &String::from_utf8_lossy(line) + ", ")
 }
 
 #[cfg(test)]
@@ -154,7 +187,10 @@ mod tests {
 
     fn all() -> Vec<CacheStatus> {
         let mut all = vec![CacheStatus::Hit { ttl: 543 }, CacheStatus::Hit { ttl: -12 }];
-        for forward in [Forward::UriMiss, Forward::VaryMiss, Forward::Stale] {
+        for why in [Stale::WhileRevalidate, Stale::IfError, Stale::Request] {
+            all.push(CacheStatus::Stale { ttl: -12, why });
+        }
+        for forward in [Forward::UriMiss, Forward::VaryMiss, Forward::Stale, Forward::Request] {
             all.push(CacheStatus::Collapsed { forward });
             all.push(CacheStatus::Fetched { forward, status: 200, stored: Ok(()) });
             all.extend(NotStored::ALL.map(|reason| CacheStatus::Fetched { forward, status: 503, stored: Err(reason) }));
@@ -169,6 +205,8 @@ mod tests {
     fn the_table() {
         for (status, text, x_cache) in [
             (CacheStatus::Hit { ttl: 543 }, "edge-sidecar; hit; ttl=543", "HIT"),
+            (CacheStatus::Stale { ttl: -12, why: Stale::WhileRevalidate }, "edge-sidecar; hit; ttl=-12; detail=swr", "STALE"),
+            (CacheStatus::Stale { ttl: -12, why: Stale::IfError }, "edge-sidecar; hit; ttl=-12; detail=sie", "STALE"),
             (
                 CacheStatus::Fetched { forward: Forward::UriMiss, status: 200, stored: Ok(()) },
                 "edge-sidecar; fwd=uri-miss; fwd-status=200; stored",
@@ -191,18 +229,17 @@ mod tests {
 
     #[test]
     fn ours_comes_last_and_once() {
-        let ours = CacheStatus::Hit { ttl: 1 };
         let lines: [&[u8]; 4] = [b"a; hit, edge-sidecar; hit; ttl=9, b", b"\"edge-sidecar\"; hit", b"broken (", b"c;key=\"x, y\""];
-        assert_eq!(append(lines, ours), b"a; hit, b, c;key=\"x, y\", edge-sidecar; hit; ttl=1");
-        assert_eq!(append([], ours), b"edge-sidecar; hit; ttl=1");
+        assert_eq!(before_ours(lines), "a; hit, b, c;key=\"x, y\", ");
+        assert_eq!(before_ours([]), "");
     }
 
     proptest! {
         #[test]
         fn it_always_parses_as_a_list(lines in prop::collection::vec("[a-z;=, \"()-]{0,20}", 0..4), at: prop::sample::Index) {
             let ours = *at.get(&all());
-            let value = append(lines.iter().map(String::as_bytes), ours);
-            let members = structured::list(&value).expect("a structured field list");
+            let value = before_ours(lines.iter().map(String::as_bytes)) + &ours.to_string();
+            let members = structured::list(value.as_bytes()).expect("a structured field list");
             prop_assert_eq!(members.last().map(|m| m.value), Some(Value::Text(NAME.as_bytes())));
             prop_assert_eq!(members.iter().filter(|m| m.value == Value::Text(NAME.as_bytes())).count(), 1);
             let raw = String::from_utf8_lossy(members.last().expect("ours").raw);

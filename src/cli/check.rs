@@ -100,7 +100,8 @@ fn examine(file: &Path, host: &Host, colour: bool) -> Report {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let problem = Problem::error(Code::Unreadable, Span::NOWHERE, format!("the file cannot be read: {error}"));
+            let problem = Problem::error(Code::Unreadable, Span::NOWHERE, format!("the file cannot be read: {error}"))
+                .help("correct the path, or let this user read it");
             let rendered = render(std::slice::from_ref(&problem), &name, "", colour);
             let kind = FileKind::of(b"", file);
             return Report {
@@ -177,11 +178,11 @@ fn github(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> 
         let level = if problem.is_error() { "error" } else { "warning" };
         let place = if problem.line == 0 { String::new() } else { format!(",line={},col={}", problem.line, problem.column) };
         let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-        let text = escaped(&format!("{}{help}", problem.message));
+        let text = escaped(&format!("{}{help} ({})", problem.message, problem.code.anchor()));
         writeln!(out, "::{level} file={name}{place},title={}::{text}", problem.code.as_str())?;
     }
-    for (key, level) in [("changes", "notice"), ("risks", "warning")] {
-        let lines = report.difference.as_ref().and_then(|difference| difference[key].as_array());
+    for (key, level) in [("/changes", "notice"), ("/risks", "warning"), ("/effect/how", "notice"), ("/effect/risks", "warning")] {
+        let lines = report.difference.as_ref().and_then(|difference| difference.pointer(key)?.as_array());
         for line in lines.into_iter().flatten().filter_map(Value::as_str) {
             writeln!(out, "::{level} file={name}::{}", escaped(line))?;
         }

@@ -1,4 +1,4 @@
-//! The command line: `run`, `init`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
+//! The command line: `run`, `init`, `schema`, `check`, `explain`, `reload`, `rollback`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
 //! fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
 
 pub mod check;
@@ -15,7 +15,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::FileKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::store::purge::Manner;
 
 /// A sidecar in front of Supabase edge functions: deduplicates webhooks, caches answers, pools connections, measures every request.
 #[derive(Debug, Parser)]
@@ -29,8 +32,10 @@ struct Cli {
 enum Command {
     /// Serve. With --upstream alone it is a working proxy, without any file
     Run(RunArgs),
-    /// Write a commented `rules.yaml` and `sidecar.yaml` to begin with; what is there already stays
+    /// Write a commented `rules.yaml` and `sidecar.yaml` to begin with, and their schemas; what is there already stays
     Init(InitArgs),
+    /// Print the JSON Schema of a kind of files, by which editors complete and check them
+    Schema(SchemaArgs),
     /// Judge rules and sidecar files, and print every problem in them
     Check(CheckArgs),
     /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
@@ -101,6 +106,22 @@ struct InitArgs {
 }
 
 #[derive(Debug, Args)]
+struct SchemaArgs {
+    /// Which files
+    #[arg(value_enum)]
+    kind: KindArg,
+}
+
+/// Kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KindArg {
+    /// rules.yaml
+    Rules,
+    /// sidecar.yaml
+    Sidecar,
+}
+
+#[derive(Debug, Args)]
 struct CompletionsArgs {
     /// Which shell
     #[arg(value_enum)]
@@ -146,11 +167,24 @@ struct TraceArgs {
 struct PurgeArgs {
     #[command(flatten)]
     what: stored::What,
+    /// Do not remove: end the freshness, so that it is fetched anew, and may be given meanwhile where the rule allows that
+    #[arg(long, conflicts_with_all = ["message", "dry_run"])]
+    soft: bool,
     /// Only count what would go
     #[arg(long, conflicts_with = "message")]
     dry_run: bool,
     #[command(flatten)]
     door: client::DoorArgs,
+}
+
+impl PurgeArgs {
+    const fn manner(&self) -> Manner {
+        match (self.dry_run, self.soft) {
+            (true, _) => Manner::Count,
+            (false, true) => Manner::Soften,
+            (false, false) => Manner::Remove,
+        }
+    }
 }
 
 /// Parses the arguments and runs the command.
@@ -166,6 +200,10 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Init(args) => init::run(&args.folder),
+        Command::Schema(args) => init::schema(match args.kind {
+            KindArg::Rules => FileKind::Rules,
+            KindArg::Sidecar => FileKind::Sidecar,
+        }),
         Command::Check(args) => checked(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Reload(door) => rules::reload(&door),
@@ -175,7 +213,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => message::trace(&args.door, &args.message),
         Command::Purge(args) => match &args.what.message {
             Some(id) => message::purge(&args.door, id),
-            None => stored::purge(&args.door, &args.what, args.dry_run),
+            None => stored::purge(&args.door, &args.what, args.manner()),
         },
         Command::Completions(args) => {
             clap_complete::generate(args.shell, &mut Cli::command(), "edge-sidecar", &mut std::io::stdout());

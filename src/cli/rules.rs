@@ -66,5 +66,24 @@ pub fn words(difference: &Value) -> String {
     for line in risks {
         let _ = writeln!(text, "  look twice: {line}");
     }
+    effect(&mut text, &difference["effect"]);
     text
+}
+
+/// What a difference would have meant for the last requests.
+fn effect(text: &mut String, effect: &Value) {
+    let (Some(requests), Some(otherwise), Some(unknown)) =
+        (effect["requests"].as_u64(), effect["otherwise"].as_u64(), effect["unknown"].as_u64())
+    else {
+        return;
+    };
+    let _ = writeln!(text, "  of the last {requests} requests {otherwise} would be decided otherwise");
+    for (key, title) in [("risks", "look twice: "), ("how", "")] {
+        for line in effect[key].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let _ = writeln!(text, "    {title}{line}");
+        }
+    }
+    if unknown > 0 {
+        let _ = writeln!(text, "    of {unknown} nothing can be said: what the rules look at was not kept of them");
+    }
 }

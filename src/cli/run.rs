@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::{PresetArg, RunArgs};
 use crate::app::{App, Parts};
 use crate::clock::Clock;
-use crate::config::{Host, Judgement, Live, Overrides, Preset, Sidecar, Watcher, builtin, judge_overrides, judge_sidecar};
+use crate::config::{Host, Judgement, Live, Overrides, Preset, Sidecar, SidecarFile, Watcher, builtin, judge_overrides, judge_sidecar};
 use crate::proxy::drain::Source;
 use crate::telemetry::events;
 use crate::telemetry::log::AccessLog;
@@ -51,13 +51,16 @@ struct Settings {
     live: Live,
     /// The rules file to watch; none with built-in rules.
     rules: Option<PathBuf>,
+    /// The sidecar file, to tell what a restart would change.
+    file: Arc<SidecarFile>,
     clock: Clock,
 }
 
 /// Settings and rules, or everything that is wrong with them.
 fn settings(args: &RunArgs) -> Result<Settings, String> {
     let clock = Clock::system();
-    let (file, sidecar) = sidecar(args)?;
+    let (overrides, host) = (overrides(args), Host::detect());
+    let (file, sidecar) = sidecar(args, &overrides, &host)?;
     let rules = if args.preset.is_some() { None } else { sidecar.rules.clone() };
     let folder = file.as_deref().and_then(Path::parent).filter(|_| args.rules.is_none()).unwrap_or(Path::new("."));
     let rules = rules.map(|path| folder.join(path));
@@ -66,11 +69,12 @@ fn settings(args: &RunArgs) -> Result<Settings, String> {
         None => ("built-in rules".to_owned(), builtin(args.preset.map(|PresetArg::Whatsapp| Preset::WhatsApp)).as_bytes().to_vec()),
     };
     let live = Live::start_at(sidecar.sites(), &name, &bytes, clock.wall()).map_err(|judgement| judgement.render(&name, colour()))?;
-    Ok(Settings { sidecar, live, rules, clock })
+    let file = file.map(|path| SidecarFile::new(&path, sidecar.clone(), overrides, host)).unwrap_or_default();
+    Ok(Settings { sidecar, live, rules, file: Arc::new(file), clock })
 }
 
-fn sidecar(args: &RunArgs) -> Result<(Option<PathBuf>, Sidecar), String> {
-    let overrides = Overrides {
+fn overrides(args: &RunArgs) -> Overrides {
+    Overrides {
         upstream: args.upstream.clone(),
         listen: args.listen.clone(),
         admin_address: args.admin_address.clone(),
@@ -79,19 +83,21 @@ fn sidecar(args: &RunArgs) -> Result<(Option<PathBuf>, Sidecar), String> {
         rules: args.rules.clone(),
         log_level: args.log_level.clone(),
         memory_budget: args.memory_budget.clone(),
-    };
-    let host = Host::detect();
+    }
+}
+
+fn sidecar(args: &RunArgs, overrides: &Overrides, host: &Host) -> Result<(Option<PathBuf>, Sidecar), String> {
     // `run --upstream URL` is complete in itself: it does not pick up a file that happens to lie there
     let file = args.config.clone().or_else(|| if args.upstream.is_some() { None } else { found() });
     let (name, judgement) = match &file {
-        Some(path) => (path.display().to_string(), judge_sidecar(&read(path)?, &overrides, &host)),
+        Some(path) => (path.display().to_string(), judge_sidecar(&read(path)?, overrides, host)),
         None if overrides.upstream.is_none() => {
             return Err(format!(
                 "error: nothing to run: neither {} nor {} exists\n  help: name a file with --config, or the functions with --upstream http://127.0.0.1:9000",
                 PLACES[0], PLACES[1]
             ));
         }
-        None => ("command line".to_owned(), judge_overrides(&overrides, &host)),
+        None => ("command line".to_owned(), judge_overrides(overrides, host)),
     };
     told(&name, judgement).map(|sidecar| (file, sidecar))
 }
@@ -120,9 +126,10 @@ fn colour() -> bool {
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    let Settings { sidecar, live, rules, clock } = settings;
+    let Settings { sidecar, live, rules, file, clock } = settings;
     events::start(sidecar.log.level, clock.clone())?;
     let live = Arc::new(live);
+    live.beside(Arc::clone(&file));
     let log = AccessLog::start(sidecar.log, Box::new(io::stdout())).context("the access log cannot start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -134,6 +141,7 @@ fn serve(settings: Settings) -> Result<()> {
         "starting"
     );
     let app = App::build(Parts { sidecar, live: Arc::clone(&live), log, stop: Source::Signals, clock: clock.clone() })?;
+    let _watch = file.watch().context("cannot watch the sidecar file")?;
     let _watcher = match &rules {
         Some(path) => Some(Watcher::start(path, live, clock).with_context(|| format!("cannot watch {}", path.display()))?),
         None => None,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::DoorArgs;
 use super::life::{ended, print, refused};
+use crate::store::purge::Manner;
 
 /// What is purged: exactly one.
 #[derive(Debug, Args)]
@@ -35,24 +36,31 @@ pub struct What {
 
 impl What {
     /// The body of `POST /cache/purge`.
-    fn body(&self, dry_run: bool) -> Value {
+    fn body(&self, manner: Manner) -> Value {
         let named = [("url", &self.url), ("prefix", &self.prefix), ("function", &self.function), ("rule", &self.rule)];
         let named = named.into_iter().filter_map(|(kind, text)| Some((kind.to_owned(), json!(text.as_ref()?))));
-        let flags = [("all", self.all), ("dryRun", dry_run)].into_iter().filter(|(_, set)| *set);
+        let flags = [("all", self.all), ("dryRun", manner == Manner::Count), ("soft", manner == Manner::Soften)]
+            .into_iter()
+            .filter(|(_, set)| *set);
         named.chain(flags.map(|(name, _)| (name.to_owned(), json!(true)))).collect::<Map<_, _>>().into()
     }
 }
 
 /// `purge`: exit code 0, also where nothing was stored.
 #[must_use]
-pub fn purge(door: &DoorArgs, what: &What, dry_run: bool) -> ExitCode {
-    ended(purged(door, what, dry_run))
+pub fn purge(door: &DoorArgs, what: &What, manner: Manner) -> ExitCode {
+    ended(purged(door, what, manner))
 }
 
-fn purged(door: &DoorArgs, what: &What, dry_run: bool) -> Result<bool> {
-    let answer = door.tell("POST", "/cache/purge", Some(&what.body(dry_run)))?;
+fn purged(door: &DoorArgs, what: &What, manner: Manner) -> Result<bool> {
+    let answer = door.tell("POST", "/cache/purge", Some(&what.body(manner)))?;
     let (200, Some(purged)) = (answer.status, answer.body["purged"].as_u64()) else { return refused(&answer) };
-    let (verb, answers) = (if dry_run { "would purge" } else { "purged" }, if purged == 1 { "answer" } else { "answers" });
-    print(door, &answer, &format!("{verb} {purged} stored {answers}"))?;
+    let answers = if purged == 1 { "answer" } else { "answers" };
+    let said = match manner {
+        Manner::Count => format!("would purge {purged} stored {answers}"),
+        Manner::Remove => format!("purged {purged} stored {answers}"),
+        Manner::Soften => format!("{purged} stored {answers} not fresh any more"),
+    };
+    print(door, &answer, &said)?;
     Ok(true)
 }

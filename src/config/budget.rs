@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::diagnostics::{Code, Span};
 use super::sidecar::Sidecar;
 use super::spanned::Node;
+use crate::engine::recent;
 
 /// Program, threads, allocator, metrics, running rules, in bytes: measured 14 MiB idle, ids (a line of their own) included.
 const BASE: u64 = 18 << 20;
@@ -25,7 +26,7 @@ pub struct Part {
 
 /// What each part may take at most.
 #[must_use]
-pub fn parts(sidecar: &Sidecar) -> [Part; 7] {
+pub fn parts(sidecar: &Sidecar) -> [Part; 8] {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let connections = sidecar.limits.connections;
     [
@@ -36,6 +37,7 @@ pub fn parts(sidecar: &Sidecar) -> [Part; 7] {
         Part { name: "connections", bytes: count(connections).saturating_mul(CONNECTION) },
         Part { name: "requests in flight", bytes: count(sidecar.limits.in_flight.min(connections)).saturating_mul(REQUEST) },
         Part { name: "large heads", bytes: LARGE_HEADS },
+        Part { name: "recent requests", bytes: recent::BYTES as u64 },
     ]
 }
 
@@ -51,8 +53,8 @@ pub fn messages(entries: u64) -> u64 {
 /// What is left of the budget beside the parts that count as taken at all times: all but stored answers, bodies and requests.
 #[must_use]
 pub fn free(sidecar: &Sidecar) -> u64 {
-    let [program, _, _, messages, connections, _, heads] = parts(sidecar).map(|part| part.bytes);
-    [program, messages, connections, heads].into_iter().fold(sidecar.memory.budget, u64::saturating_sub)
+    let [program, _, _, messages, connections, _, heads, recent] = parts(sidecar).map(|part| part.bytes);
+    [program, messages, connections, heads, recent].into_iter().fold(sidecar.memory.budget, u64::saturating_sub)
 }
 
 /// The whole sum, in bytes.
@@ -121,7 +123,7 @@ mod tests {
         let sidecar = defaults(&Host::default());
         assert_eq!(codes(&sidecar, None), []);
         assert_eq!(codes(&sidecar, Some(sum(&sidecar))), []);
-        assert_eq!(table(&sidecar)[7].split_whitespace().collect::<Vec<_>>(), ["sum", "110.8", "MiB"]);
+        assert_eq!(table(&sidecar)[8].split_whitespace().collect::<Vec<_>>(), ["sum", "111.3", "MiB"]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! From nodes to typed values: a walk that knows the keys of each place and collects every problem instead of stopping.
 
 use super::diagnostics::{Code, Problem, Span};
+use super::grammar::{Default as Without, Map};
 use super::spanned::{Key, Kind, Node};
-use super::values::{Fault, suggestion};
+use super::values::{Fault, nearest, suggestion};
 use super::verify_rule::Secrets;
+use crate::engine::Site;
 
 /// Collects problems on the way.
 #[derive(Debug, Default)]
@@ -12,6 +14,8 @@ pub struct Decoder {
     pub problems: Vec<Problem>,
     /// What becomes of secrets.
     pub secrets: Secrets,
+    /// Where requests come in, as far as is known.
+    pub sites: Vec<Site>,
 }
 
 /// The entries of one mapping whose keys are all known.
@@ -19,6 +23,7 @@ pub struct Decoder {
 pub struct Fields<'n> {
     /// Where the mapping begins.
     pub span: Span,
+    map: &'static Map,
     entries: &'n [(Key, Node)],
 }
 
@@ -44,21 +49,32 @@ impl Decoder {
             Kind::Sequence(_) => "a list",
             Kind::Mapping(_) => "a mapping",
         };
-        self.error(Code::WrongType, node.span, format!("expected {wanted}, found {found}"), format!("give it {wanted}"));
+        let how = match wanted {
+            "a list" => ": begin each entry with `- `, or write `[a, b]`",
+            "a mapping" => ": `key: value` in lines of their own, or `{ key: value }`",
+            _ => "",
+        };
+        self.error(Code::WrongType, node.span, format!("expected {wanted}, found {found}"), format!("give it {wanted}{how}"));
     }
 
-    /// The entries of a mapping; unknown keys are reported with the nearest known one.
-    pub fn fields<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Fields<'n>> {
+    /// The entries of a mapping with the keys of the grammar; unknown ones are reported with the nearest known one.
+    pub fn fields<'n>(&mut self, node: &'n Node, map: &'static Map) -> Option<Fields<'n>> {
+        self.fields_but(node, map, &[])
+    }
+
+    /// The same, where some keys have been reported already.
+    pub fn fields_but<'n>(&mut self, node: &'n Node, map: &'static Map, reported: &[&str]) -> Option<Fields<'n>> {
         let entries = self.entries(node)?;
-        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
+        let known = map.names();
+        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str()) && !reported.contains(&key.text.as_str())) {
             let text = key.text.escape_debug();
             let message = match key.text.chars().find(|c| !c.is_ascii()) {
                 Some(c) => format!("unknown key `{text}` (U+{:04X} in it is not an ASCII letter)", u32::from(c)),
                 None => format!("unknown key `{text}`"),
             };
-            self.error(Code::UnknownKey, key.span, message, suggestion(&key.text, known));
+            self.error(Code::UnknownKey, key.span, message, suggestion(&key.text, &known));
         }
-        Some(Fields { span: node.span, entries })
+        Some(Fields { span: node.span, map, entries })
     }
 
     /// The entries of a mapping with keys of the author's choice.
@@ -158,16 +174,23 @@ impl Decoder {
 }
 
 impl<'n> Fields<'n> {
-    /// The value of a key.
+    /// The value of a key of the grammar.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'n Node> {
+        debug_assert!(self.map.key(key).is_some(), "`{key}` is not in the grammar of a {}", self.map.name);
+        #[cfg(test)]
+        super::tests::asked(self.map, key);
         self.entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node)
     }
 
     /// The value of a key that must be there.
     pub fn required(&self, decoder: &mut Decoder, key: &str) -> Option<&'n Node> {
+        debug_assert!(self.map.key(key).is_some_and(|k| k.default == Without::Required), "the grammar says that `{key}` may be absent");
         let node = self.get(key);
-        if node.is_none() {
+        let known = self.map.names();
+        // of a misspelt key it has been said already
+        let misspelt = |key: &str| self.entries.iter().any(|(k, _)| !known.contains(&&*k.text) && nearest(&k.text, &known) == Some(key));
+        if node.is_none() && !misspelt(key) {
             decoder.error(Code::MissingKey, self.span, format!("the key `{key}` is missing here"), format!("add `{key}: ...`"));
         }
         node

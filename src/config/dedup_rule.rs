@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
-use super::rules::{has_any, head, methods_error};
+use super::grammar;
+use super::rules::{head, methods};
 use super::spanned::{Kind, Node};
 use super::values::{self, suggestion};
 use super::verify_rule::verify;
 use crate::dedup::source::{Field, Place, Preset};
 use crate::dedup::{self, DuplicateResponse, IdSource, WhileFirstRuns};
 use crate::engine::Rule;
+use crate::engine::expect::span;
 
 /// Longest `window:`; Meta repeats a message for up to so long.
 pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
-const KEYS: [&str; 8] = ["name", "match", "id", "window", "while_first_runs", "wait_timeout", "duplicate_response", "verify"];
 
 /// One entry of `dedup.include`.
 pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>> {
-    let fields = d.fields(node, &KEYS)?;
+    let fields = d.fields(node, &grammar::DEDUP_RULE)?;
     let (name, matcher) = head(d, fields);
     let id = fields.required(d, "id").and_then(|n| id(d, n));
     let default = dedup::Settings::default();
@@ -34,9 +35,9 @@ pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>>
     // a rule whose signature is not understood is no rule: it would let everything pass
     let verify = fields.get("verify").map_or(Some(None), |n| verify(d, n).map(Some));
     let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m != Method::GET && m != Method::HEAD) {
-        methods_error(d, node, "requests with GET and HEAD are not deduplicated");
-    }
+    let carries = |m: &Method| ![Method::GET, Method::HEAD, Method::OPTIONS].contains(m);
+    methods(d, node, &matcher, carries, "requests with GET, HEAD and OPTIONS are not deduplicated");
+    times(d, fields, window, while_first_runs, wait_timeout);
     let settings = dedup::Settings {
         id: id?,
         window,
@@ -46,6 +47,18 @@ pub fn dedup_rule(d: &mut Decoder, node: &Node) -> Option<Rule<dedup::Settings>>
         verify: verify?,
     };
     Some(Rule { name: name?.into(), matcher, settings })
+}
+
+/// Times that make each other pointless.
+fn times(d: &mut Decoder, fields: Fields<'_>, window: Duration, while_first_runs: Option<WhileFirstRuns>, wait_timeout: Duration) {
+    let Some(node) = fields.get("wait_timeout") else { return };
+    if while_first_runs == Some(WhileFirstRuns::Forward) {
+        let help = "remove `wait_timeout`, or write `while_first_runs: wait`";
+        d.warning(Code::Contradiction, node.span, "with `while_first_runs: forward` no copy waits", help);
+    } else if wait_timeout > window {
+        let message = format!("a copy waits for longer than the window of {}", span(window));
+        d.warning(Code::Contradiction, node.span, message, "lengthen `window` (24h is usual for webhooks), or shorten `wait_timeout`");
+    }
 }
 
 /// The sender whose preset an `id:` is, or begins with.
@@ -83,7 +96,7 @@ fn nested(d: &mut Decoder, node: &Node) -> Option<IdSource> {
 
 /// `{ json: PATH, with: [NAME...] }`, `{ header: NAME }` or `{ form: NAME }`.
 fn form(d: &mut Decoder, node: &Node) -> Option<IdSource> {
-    let fields = d.fields(node, &["json", "header", "form", "with"])?;
+    let fields = d.fields(node, &grammar::ID)?;
     let given: Vec<(&str, &Node)> = ["json", "header", "form"].into_iter().filter_map(|key| Some((key, fields.get(key)?))).collect();
     let [(key, value)] = given[..] else {
         let help = "one of `json: PATH`, `header: NAME`, `form: NAME`; several places are a list, `id: [{ header: a }, { form: b }]`";
@@ -126,7 +139,7 @@ fn names(d: &mut Decoder, node: &Node) -> Option<Vec<String>> {
 
 /// `{ status, content_type, body }`; what is not given stays as the sender's preset has it.
 fn duplicate_response(d: &mut Decoder, node: &Node, usual: DuplicateResponse) -> Option<DuplicateResponse> {
-    let fields = d.fields(node, &["status", "content_type", "body"])?;
+    let fields = d.fields(node, &grammar::DUPLICATE_RESPONSE)?;
     let status = fields.or(d, "status", usual.status.into(), values::number_in(200, 299));
     let status = u16::try_from(status).unwrap_or(usual.status);
     let mut response = DuplicateResponse { status, ..usual };

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::secrets::has_secret;
 
 /// Most problems shown by [`render`]; the JSON form has all.
 const SHOWN: usize = 100;
@@ -48,14 +51,17 @@ pub enum Severity {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+    ($(#[doc = $about:literal] $name:ident = $word:literal,)*) => {
         /// The kinds of problems. Closed: the `code` of a diagnostic.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $about] $name,)*
         }
 
         impl Code {
+            /// All of them, with what each means.
+            pub const ALL: &[(Self, &'static str)] = &[$((Self::$name, $about),)*];
+
             /// The closed word of the code.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -140,19 +146,40 @@ codes! {
     Unsupported = "unsupported",
     /// Can never match.
     Unreachable = "unreachable",
+    /// Two settings of which one makes the other pointless.
+    Contradiction = "contradiction",
+    /// Allowed, but more than most people mean by it.
+    Risk = "risk",
     /// An expectation of `tests:` that does not hold.
     TestFailed = "test-failed",
     /// More memory than there is.
     Budget = "over-budget",
 }
 
-/// One problem of a file. Its JSON form is `{severity, code, message, line, column, help}`.
+impl Code {
+    /// Where the code is explained: a place in the documentation that stays.
+    #[must_use]
+    pub fn anchor(self) -> String {
+        format!("docs/rules.md#{}", self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pair = serializer.serialize_struct("Code", 2)?;
+        pair.serialize_field("code", self.as_str())?;
+        pair.serialize_field("anchor", &self.anchor())?;
+        pair.end()
+    }
+}
+
+/// One problem of a file. Its JSON form is `{severity, code, anchor, message, line, column, help}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// How bad.
     pub severity: Severity,
     /// What kind.
-    #[serde(serialize_with = "code_word")]
+    #[serde(flatten)]
     pub code: Code,
     /// What is wrong, one sentence without a full stop.
     pub message: String,
@@ -168,11 +195,6 @@ pub struct Problem {
     /// Whether its line may hold a secret, and is not shown.
     #[serde(skip)]
     pub private: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn code_word<S: serde::Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(code.as_str())
 }
 
 impl Problem {
@@ -235,13 +257,14 @@ fn group<'a>(problem: &'a Problem, file: &'a str, source: &'a str, hidden: bool)
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    group
+    group.element(Level::NOTE.with_name("see").message(problem.code.anchor()))
 }
 
 /// Whether a line names what is secret, wherever in the file somebody wrote it.
 fn may_hold_secret(line: &str) -> bool {
     let plain = line.to_ascii_lowercase().replace(['"', '\'', ' '], "");
     ["verify:", "secret:", "secrets:", "secret_", "password:", "token:", "whsec_"].iter().any(|word| plain.contains(word))
+        || has_secret(line)
 }
 
 /// The one line of a span, and the span within it; a value of several lines is marked on its first.

@@ -10,7 +10,7 @@ use super::{spanned, status};
 use crate::cache::{self, Scope};
 use crate::dedup::{self, WhileFirstRuns};
 use crate::engine::expect::span;
-use crate::engine::{Rule, RuleSet, Section};
+use crate::engine::{Effect, Rule, RuleSet, Section};
 
 /// A difference; empty where nothing changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +19,9 @@ pub struct Difference {
     pub changes: Vec<String>,
     /// What may share an answer that was not shared, or forward a message twice.
     pub risks: Vec<String>,
+    /// What it would have meant for the last requests, where those are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
 }
 
 impl Difference {
@@ -42,7 +45,7 @@ impl Difference {
         let mut risks = Vec::new();
         sharing(&mut risks, &old.0.cache, &new.0.cache);
         repeats(&mut risks, &old.0.dedup, &new.0.dedup);
-        Self { changes: lines, risks }
+        Self { changes: lines, risks, effect: None }
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 use super::budget;
 use super::decode::Decoder;
 use super::diagnostics::{self, Problem};
+use super::grammar::{Map, RULES, SIDECAR};
 use super::host::Host;
 use super::overrides::Overrides;
+use super::secrets::without_secrets;
 use super::sidecar::Sidecar;
 use super::spanned::{self, Kind, Node};
 use super::verify_rule::Secrets;
-use super::{rules, sidecar_file};
+use super::{rules, secrets, sidecar_file};
 use crate::engine::{RuleSet, Site};
 
 /// A judgement.
@@ -28,6 +30,10 @@ pub struct Judgement<T> {
 impl<T> Judgement<T> {
     fn new(value: Option<T>, mut problems: Vec<Problem>, source: String) -> Self {
         problems.sort_by_key(|p| (p.line, p.column));
+        for problem in &mut problems {
+            problem.message = without_secrets(&problem.message);
+            problem.help = problem.help.take().map(|help| without_secrets(&help));
+        }
         let good = !problems.iter().any(Problem::is_error);
         Self { value: value.filter(|_| good), problems, source }
     }
@@ -47,10 +53,15 @@ pub fn judge_rules(bytes: &[u8]) -> Judgement<RuleSet> {
 
 /// Judges a rules file for a sidecar with these listeners.
 #[must_use]
-pub fn judge_rules_at(bytes: &[u8], sites: &[Site], secrets: Secrets) -> Judgement<RuleSet> {
+pub fn judge_rules_at(bytes: &[u8], sites: &[Site], wanted: Secrets) -> Judgement<RuleSet> {
     let (root, mut d, source) = open(bytes);
-    d.secrets = secrets;
-    let value = root.map(|root| rules::decode(&mut d, &root, sites));
+    d.secrets = wanted;
+    d.sites = sites.to_vec();
+    let value = root.map(|root| {
+        let rules = rules::decode(&mut d, &root, sites);
+        secrets::refuse(&mut d, &root);
+        rules
+    });
     Judgement::new(value, d.problems, source)
 }
 
@@ -60,6 +71,7 @@ pub fn judge_sidecar(bytes: &[u8], overrides: &Overrides, host: &Host) -> Judgem
     let (root, mut d, source) = open(bytes);
     let value = root.map(|root| {
         let mut sidecar = sidecar_file::decode(&mut d, &root, host);
+        secrets::refuse(&mut d, &root);
         overrides.apply(&mut d, &mut sidecar);
         budget::check(&mut d, Some(&root), &sidecar, host.memory_limit);
         sidecar
@@ -114,9 +126,8 @@ impl FileKind {
             Some(Kind::Mapping(entries)) => entries.into_iter().map(|(key, _)| key.text).collect(),
             _ => Vec::new(),
         };
-        let count =
-            |known: &[&str], other: &[&str]| keys.iter().filter(|k| known.contains(&k.as_str()) && !other.contains(&k.as_str())).count();
-        let (rules, sidecar) = (count(&rules::KEYS, &sidecar_file::KEYS), count(&sidecar_file::KEYS, &rules::KEYS));
+        let count = |known: &Map, other: &Map| keys.iter().filter(|k| known.key(k).is_some() && other.key(k).is_none()).count();
+        let (rules, sidecar) = (count(&RULES, &SIDECAR), count(&SIDECAR, &RULES));
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("sidecar"));
         let sidecar = if rules == sidecar { named } else { sidecar > rules };
         if sidecar { Self::Sidecar } else { Self::Rules }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
+use super::grammar::LIMITS;
 use super::sidecar::Limits;
 use super::values::{self, Fault};
 
@@ -21,26 +22,12 @@ pub const DEFAULT: Limits = Limits {
     write_timeout: Duration::from_secs(30),
 };
 
-/// Keys of the section.
-const KEYS: [&str; 10] = [
-    "body",
-    "header",
-    "headers",
-    "connections",
-    "in_flight",
-    "in_flight_per_function",
-    "header_timeout",
-    "body_timeout",
-    "idle_timeout",
-    "write_timeout",
-];
-
 /// Largest head that may be allowed: it is taken from memory before anything is known of the caller.
 const HEADER: u64 = 256 << 10;
 
 /// Reads the section.
 pub fn read(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
-    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &KEYS)) else { return };
+    let Some(f) = fields.get("limits").and_then(|n| d.fields(n, &LIMITS)) else { return };
     limits.body = f.or(d, "body", limits.body, values::size);
     limits.header = f.or(d, "header", limits.header, header);
     limits.headers = f.or(d, "headers", limits.headers, headers);
@@ -54,6 +41,16 @@ pub fn read(d: &mut Decoder, fields: Fields<'_>, limits: &mut Limits) {
         ("write_timeout", &mut limits.write_timeout),
     ] {
         *limit = f.or(d, key, *limit, values::positive);
+    }
+    let (all, one, connections) = (limits.in_flight, limits.in_flight_per_function, limits.connections);
+    let pointless = [
+        ("in_flight_per_function", one > all, "one function may have more requests in flight than all together"),
+        ("in_flight", all > connections, "more requests may be in flight than there are connections to send them"),
+    ];
+    for (key, is_pointless, message) in pointless {
+        if let Some(node) = f.get(key).filter(|_| is_pointless) {
+            d.warning(Code::Contradiction, node.span, message, "lower this limit, or raise the other one");
+        }
     }
 }
 

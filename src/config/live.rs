@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use sha2::{Digest, Sha256};
 
 use self::state::State;
 use super::Snapshot;
 use super::difference::Difference;
 use super::judge::{Judgement, judge_rules_at};
 pub use super::offer::{NoReload, Offer};
+use super::restart::SidecarFile;
 use super::status::{self, Cause, Numbers, Outcome, Reload, Status};
 use super::verify_rule::Secrets;
 use super::watch;
-use crate::engine::{RuleSet, Site};
+use crate::engine::{Effect, Recent, RuleSet, Site};
 
 type Hook = Box<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
@@ -27,7 +27,9 @@ pub struct Live {
     hooks: Mutex<Vec<Hook>>,
     file: String,
     sites: Vec<Site>,
+    recent: Recent,
     path: OnceLock<PathBuf>,
+    sidecar: OnceLock<Arc<SidecarFile>>,
 }
 
 impl fmt::Debug for Live {
@@ -57,15 +59,24 @@ impl Live {
     pub fn start_at(sites: Vec<Site>, file: &str, bytes: &[u8], now: SystemTime) -> Result<Self, Box<Judgement<RuleSet>>> {
         let mut judgement = judge_rules_at(bytes, &sites, Secrets::Needed);
         let Some(rules) = judgement.value.take() else { return Err(Box::new(judgement)) };
-        let numbers =
-            Numbers { generation: 1, successes: 0, failures: 0, last_success: now, last_reload_successful: true, file_differs: false };
+        let numbers = Numbers {
+            generation: 1,
+            successes: 0,
+            failures: 0,
+            last_success: now,
+            last_reload_successful: true,
+            file_differs: false,
+            restart_needed: false,
+        };
         Ok(Self {
-            current: ArcSwap::from_pointee(snapshot(rules, 1, bytes, now)),
+            current: ArcSwap::from_pointee(Snapshot::new(rules, 1, bytes, now)),
             state: Mutex::new(State::new(numbers)),
             hooks: Mutex::default(),
             file: file.to_owned(),
             sites,
+            recent: Recent::default(),
             path: OnceLock::new(),
+            sidecar: OnceLock::new(),
         })
     }
 
@@ -85,6 +96,12 @@ impl Live {
     pub fn read_from(&self, path: &Path) {
         // the first one stays: a sidecar has one rules file
         let _ = self.path.set(path.to_owned());
+    }
+
+    /// Names the sidecar file that stands beside the rules, so that status and figures tell of it.
+    pub fn beside(&self, file: Arc<SidecarFile>) {
+        // the first one stays, as with the rules
+        let _ = self.sidecar.set(file);
     }
 
     /// Where requests come in.
@@ -160,7 +177,7 @@ impl Live {
             state.settle(now, cause);
             return Offer::Unchanged;
         }
-        let next = Arc::new(snapshot(rules, running.generation + 1, bytes, now));
+        let next = Arc::new(Snapshot::new(rules, running.generation + 1, bytes, now));
         let difference = Difference::of((&running.rules, &running.text), (&next.rules, &next.text));
         // the same text with other secrets is none to go back to
         state.in_force((!same).then_some(&running.text), next.generation, now);
@@ -194,7 +211,7 @@ impl Live {
         if changed.is_empty() {
             return Offer::Unchanged;
         }
-        let next = Arc::new(snapshot(rules, running.generation + 1, bytes, now));
+        let next = Arc::new(Snapshot::new(rules, running.generation + 1, bytes, now));
         self.swap(&next);
         state.count(next.generation, now);
         Offer::Accepted { generation: next.generation, changed }
@@ -213,13 +230,22 @@ impl Live {
         lock(&self.state).lacks_secrets()
     }
 
-    /// Judges a text as a reload would, and compares it with the rules in force; nothing changes.
+    /// The last requests.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Judges a text as a reload would, compares it with the rules in force, and says what it would have meant for the last requests; nothing
+    /// changes.
     #[must_use]
     pub fn check(&self, bytes: &[u8]) -> (Judgement<RuleSet>, Difference) {
         let judgement = judge_rules_at(bytes, &self.sites, Secrets::Needed);
-        let running = self.load();
-        let difference = judgement.value.as_ref().map(|rules| Difference::of((&running.rules, &running.text), (rules, &judgement.source)));
-        (judgement, difference.unwrap_or_default())
+        let Some(rules) = &judgement.value else { return (judgement, Difference::default()) };
+        let running = self.load_full();
+        let difference = Difference::of((&running.rules, &running.text), (rules, &judgement.source));
+        let effect = Effect::of(&self.recent, &self.sites, &running.rules, rules);
+        (judgement, Difference { effect: Some(effect), ..difference })
     }
 
     /// Notes that the file is gone, or holds a text that is not offered yet.
@@ -235,7 +261,8 @@ impl Live {
     /// The figures for metrics.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
-        lock(&self.state).numbers
+        let restart_needed = self.sidecar.get().is_some_and(|file| file.found().restart_needed());
+        Numbers { restart_needed, ..lock(&self.state).numbers }
     }
 
     /// The state for `/config`.
@@ -249,6 +276,7 @@ impl Live {
             since: running.since,
             file_differs: state.numbers.file_differs,
             last_reload: state.history.back().cloned(),
+            sidecar: self.sidecar.get().map(|file| file.found()),
             text: running.text.to_string(),
         }
     }
@@ -258,14 +286,6 @@ impl Live {
     pub fn history(&self) -> Vec<Reload> {
         lock(&self.state).history.iter().rev().cloned().collect()
     }
-}
-
-fn snapshot(rules: RuleSet, generation: u64, bytes: &[u8], now: SystemTime) -> Snapshot {
-    let digest = Sha256::digest(bytes);
-    let hash = digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    // judged texts are UTF-8
-    let text = String::from_utf8_lossy(bytes).as_ref().into();
-    Snapshot { rules, generation, hash, text, since: now }
 }
 
 mod state;

@@ -1,13 +1,14 @@
 //! `match:` blocks and `exclude:` lists of a rules file.
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
+use super::grammar::{EXCLUSION, MATCH};
 use super::spanned::{Kind, Node};
 use super::values;
+use crate::engine::Site;
 use crate::engine::ruleset::Exclusion;
+use crate::rules::function::name as function_of;
 use crate::rules::{Matcher, Pattern};
-
-const MATCH: [&str; 7] = ["function", "path", "method", "host", "listener", "query", "header"];
 
 /// A `match:` block, or a bare string that means its `path`.
 pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
@@ -19,7 +20,7 @@ pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
         d.error(Code::EmptyValue, node.span, "an empty `match` matches every request", "if that is meant, write `match: \"**\"`");
     }
     let mut result = Matcher {
-        function: fields.get("function").and_then(|n| d.read(n, values::glob)),
+        function: fields.get("function").and_then(|n| d.read(n, function)),
         path: fields.get("path").and_then(|n| d.read(n, values::path_glob)),
         host: fields.get("host").and_then(|n| d.read(n, host)),
         listener: fields.get("listener").and_then(|n| d.read(n, values::glob)),
@@ -40,11 +41,55 @@ pub fn matcher(d: &mut Decoder, node: &Node) -> Option<Matcher> {
         }
         no_entries(d, node, entries.is_empty());
     }
+    served(d, fields, &result);
     Some(result)
+}
+
+/// Warns of a listener that there is not, and of a path whose function is another one.
+fn served(d: &mut Decoder, fields: Fields<'_>, matcher: &Matcher) {
+    let sites = d.sites.clone();
+    let meant = |site: &&Site| matcher.listener.as_ref().is_none_or(|listener| listener.is_match(&site.listener));
+    if sites.is_empty() {
+        return;
+    }
+    if let (Some(node), false) = (fields.get("listener"), sites.iter().any(|site| meant(&site)))
+        && let Some(glob) = &matcher.listener
+    {
+        let names: Vec<&str> = sites.iter().map(|site| site.listener.as_str()).collect();
+        let message = format!("no listener of the sidecar file is named `{}`", glob.as_str());
+        return d.warning(Code::UnknownName, node.span, message, values::suggestion(glob.as_str(), &names));
+    }
+    let (Some(node), Some(path), Some(wanted)) = (fields.get("path"), &matcher.path, &matcher.function) else { return };
+    let names = sites.iter().filter(meant).map(|site| function_of(path.as_str(), &site.prefix));
+    let names: Vec<&str> = names.collect();
+    if path.is_literal() && !names.iter().any(|name| wanted.is_match(name)) {
+        let message = format!("the function of this path is `{}`, which `function: {}` never matches", names[0], wanted.as_str());
+        d.warning(Code::Unreachable, node.span, message, "both must hold: remove one of them");
+    }
+}
+
+/// A function's name is one segment of a path.
+fn function(text: &str) -> Result<Pattern, values::Fault> {
+    if text.contains('/') {
+        let last = text.rsplit('/').find(|segment| segment.contains(char::is_alphanumeric)).unwrap_or("*");
+        let path = if text.starts_with('/') { text.to_owned() } else { format!("**/{text}") };
+        let message = format!("`{text}` matches no function: a name has no `/`");
+        return Err(values::Fault {
+            code: Code::BadGlob,
+            message,
+            help: format!("write `path: \"{path}\"`, or the name alone, `function: \"{last}\"`"),
+        });
+    }
+    values::glob(text)
 }
 
 /// The host of a request is compared in lower case.
 fn host(text: &str) -> Result<Pattern, values::Fault> {
+    if text.contains('/') {
+        let bare = text.rsplit("://").next().unwrap_or_default().split('/').next().unwrap_or_default();
+        let message = format!("`{text}` matches no host: it is a name, with a port or without");
+        return Err(values::Fault { code: Code::BadGlob, message, help: format!("did you mean `{bare}`?") });
+    }
     values::glob(&text.to_ascii_lowercase())
 }
 
@@ -110,7 +155,7 @@ pub fn exclusion(d: &mut Decoder, node: &Node) -> Option<Exclusion> {
         let pattern = d.read(node, values::path_glob)?;
         return Some(Exclusion { name: pattern.as_str().into(), matcher: Matcher::path(pattern) });
     }
-    let fields = d.fields(node, &["name", "match"])?;
+    let fields = d.fields(node, &EXCLUSION)?;
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     let matcher = fields.required(d, "match").and_then(|n| matcher(d, n));
     Some(Exclusion { name: name?.into(), matcher: matcher? })

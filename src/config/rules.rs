@@ -3,37 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderName, Method};
 
 use super::decode::{Decoder, Fields};
 use super::dedup_rule::dedup_rule;
 use super::diagnostics::{Code, Problem};
+use super::grammar::{self, Map};
 use super::matching::{exclusion, matcher, name_of};
 use super::spanned::{Kind, Node};
 use super::{tests_block, values};
-use crate::cache::{self, Scope, Statuses, Ttl};
-use crate::engine::ruleset::SlowRule;
+use crate::cache::{self, ClientControl, Scope, Statuses, Ttl};
+use crate::engine::ruleset::{Exclusion, SlowRule};
 use crate::engine::{Rule, RuleSet, Section, Site};
 use crate::rules::Matcher;
 use crate::upstream::health;
 
-/// Keys of the file.
-pub const KEYS: [&str; 6] = ["version", "cache", "dedup", "slow", "health", "tests"];
-/// Statuses that a rule may give a lifetime (cache.md 4.1).
-const STORABLE: [&str; 8] = ["200", "203", "204", "300", "301", "308", "404", "410"];
+/// What to do about an entry that another one keeps from its requests.
+const FIRST_DECIDES: &str = "the first that matches decides: move the narrower one up, or remove it";
 /// Longest `health.window`.
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads a rules file and runs its tests; what is wrong is in the decoder. `sites` are where requests come in.
 pub fn decode(d: &mut Decoder, root: &Node, sites: &[Site]) -> RuleSet {
-    let Some(fields) = d.fields(root, &KEYS) else { return RuleSet::default() };
+    let Some(fields) = d.fields(root, &grammar::RULES) else { return RuleSet::default() };
     d.version(fields);
     unique_names(d, fields);
     let tests = fields.get("tests").map(|n| tests_block::tests(d, n)).unwrap_or_default();
     let rules = RuleSet {
-        cache: fields.get("cache").map(|n| section(d, n, cache_rule)).unwrap_or_default(),
-        dedup: fields.get("dedup").map(|n| section(d, n, dedup_rule)).unwrap_or_default(),
-        slow: fields.get("slow").map(|n| d.each(n, slow_rule)).unwrap_or_default(),
+        cache: fields.get("cache").map(|n| section(d, n, &grammar::CACHE, cache_rule)).unwrap_or_default(),
+        dedup: fields.get("dedup").map(|n| section(d, n, &grammar::DEDUP, dedup_rule)).unwrap_or_default(),
+        slow: fields.get("slow").map(|n| slow(d, n)).unwrap_or_default(),
         health: fields.get("health").map(|n| health(d, n)).unwrap_or_default(),
     };
     // of rules with mistakes in them the tests would say what follows from the mistakes
@@ -57,8 +57,8 @@ fn unique_names(d: &mut Decoder, fields: Fields<'_>) {
 
 type ReadRule<S> = fn(&mut Decoder, &Node) -> Option<Rule<S>>;
 
-fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
-    let Some(fields) = d.fields(node, &["exclude", "include"]) else { return Section::default() };
+fn section<S>(d: &mut Decoder, node: &Node, map: &'static Map, rule: ReadRule<S>) -> Section<S> {
+    let Some(fields) = d.fields(node, map) else { return Section::default() };
     let exclude = fields.get("exclude").map(|n| d.each(n, exclusion)).unwrap_or_default();
     let mut include: Vec<Arc<Rule<S>>> = Vec::new();
     for item in fields.get("include").and_then(|n| d.list(n)).unwrap_or_default() {
@@ -68,10 +68,12 @@ fn section<S>(d: &mut Decoder, node: &Node, rule: ReadRule<S>) -> Section<S> {
         if d.problems[before..].iter().any(Problem::is_error) {
             continue;
         }
-        if let Some(earlier) = include.iter().find(|earlier| earlier.matcher == rule.matcher || earlier.matcher.is_all()) {
-            let all = if earlier.matcher == rule.matcher { "the same requests" } else { "every request" };
-            let message = format!("the rule `{}` is never reached: `{}` above it matches {all}", rule.name, earlier.name);
-            d.warning(Code::Unreachable, item.span, message, "the first rule that matches decides: move the narrower one up, or remove it");
+        if let Some(all) = exclude.iter().find(|exclusion: &&Exclusion| exclusion.matcher.covers(&rule.matcher)) {
+            let message = format!("the rule `{}` is never reached: the exclusion `{}` matches all of its requests", rule.name, all.name);
+            d.warning(Code::Unreachable, item.span, message, "exclusions always win: narrow the exclusion, or remove the rule");
+        } else if let Some(earlier) = include.iter().find(|earlier| earlier.matcher.covers(&rule.matcher)) {
+            let message = format!("the rule `{}` is never reached: `{}` above it matches all of its requests", rule.name, earlier.name);
+            d.warning(Code::Unreachable, item.span, message, FIRST_DECIDES);
         }
         include.push(Arc::new(rule));
     }
@@ -85,7 +87,7 @@ pub(super) fn head(d: &mut Decoder, fields: Fields<'_>) -> (Option<String>, Opti
 }
 
 fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
-    let fields = d.fields(node, &["name", "match", "ttl", "scope", "statuses"])?;
+    let fields = d.fields(node, &grammar::CACHE_RULE)?;
     let (name, matcher) = head(d, fields);
     let ttl = fields.required(d, "ttl").and_then(|n| ttl(d, n));
     let words =
@@ -93,20 +95,51 @@ fn cache_rule(d: &mut Decoder, node: &Node) -> Option<Rule<cache::Settings>> {
     let scope = fields.get("scope").map_or(Some(Scope::Anonymous), |n| d.word(n, &words));
     let statuses =
         fields.get("statuses").map_or(Some(Statuses::Usual), |n| d.word(n, &[("default", Statuses::Usual), ("any", Statuses::Any)]));
+    let mut window = |key| fields.get(key).map_or(Some(Duration::ZERO), |n| d.read(n, values::duration));
+    let (while_revalidate, if_error) = (window("stale_while_revalidate"), window("stale_if_error"));
+    let words = [("ignore", ClientControl::Ignore), ("honour", ClientControl::Honour)];
+    let client_control = fields.get("client_control").map_or(Some(ClientControl::Ignore), |n| d.word(n, &words));
     let matcher = matcher?;
-    if !matcher.methods.is_empty() && !has_any(&matcher, |m| m == Method::GET || m == Method::HEAD) {
-        methods_error(d, node, "only answers to GET and HEAD are cached");
+    methods(d, node, &matcher, |m| m == Method::GET || m == Method::HEAD, "only answers to GET and HEAD are cached");
+    if scope == Some(Scope::Public) {
+        shared_with_all(d, node, &matcher);
     }
-    Some(Rule { name: name?.into(), matcher, settings: cache::Settings { ttl: ttl?, scope: scope?, statuses: statuses? } })
+    let settings = cache::Settings {
+        statuses: statuses?,
+        while_revalidate: while_revalidate?,
+        if_error: if_error?,
+        client_control: client_control?,
+        ..cache::Settings::new(ttl?, scope?)
+    };
+    Some(Rule { name: name?.into(), matcher, settings })
 }
 
-pub(super) fn has_any(matcher: &Matcher, wanted: impl Fn(&Method) -> bool) -> bool {
-    matcher.methods.iter().any(wanted)
-}
-
-pub(super) fn methods_error(d: &mut Decoder, node: &Node, message: &str) {
+/// Checks that the methods of a rule are of use: an error if none is, a warning for those that are not. `why` says what is of use.
+pub(super) fn methods(d: &mut Decoder, node: &Node, matcher: &Matcher, is_used: impl Fn(&Method) -> bool, why: &str) {
+    let (used, unused): (Vec<&Method>, Vec<&Method>) = matcher.methods.iter().partition(|method| is_used(method));
     let span = node.get("match").and_then(|m| m.get("method")).map_or(node.span, |n| n.span);
-    d.error(Code::Unreachable, span, message, "with these methods the rule can never apply");
+    let list = |methods: &[&Method]| methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    match (used.is_empty(), unused.is_empty()) {
+        (_, true) => {}
+        (true, false) => {
+            let help = "with these methods the rule can never apply: name others, or remove `method`";
+            d.error(Code::Unreachable, span, why, help);
+        }
+        (false, false) => {
+            let message = format!("{why}: of no use here are {}", list(&unused));
+            d.warning(Code::Unreachable, span, message, format!("write `method: [{}]`", list(&used)));
+        }
+    }
+}
+
+/// A rule that is for callers who say who they are, and gives the answer of one to all.
+fn shared_with_all(d: &mut Decoder, node: &Node, matcher: &Matcher) {
+    let credential = |name: &HeaderName| [AUTHORIZATION.as_str(), COOKIE.as_str(), "apikey"].contains(&name.as_str());
+    if let Some((name, _)) = matcher.headers.iter().find(|(name, _)| credential(name)) {
+        let span = node.get("scope").map_or(node.span, |n| n.span);
+        let message = format!("`public` gives the answer of one caller with `{name}` to all others with such a field");
+        d.warning(Code::Risk, span, message, "write `scope: per_caller`, unless the answer is the same for all");
+    }
 }
 
 fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
@@ -115,10 +148,10 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
     }
     let mut list = Vec::new();
     for (key, value) in d.entries(node)? {
-        let status = STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
+        let status = grammar::STORABLE.iter().find(|s| **s == key.text).and_then(|s| s.parse().ok());
         if status.is_none() {
             let message = format!("a rule gives no lifetime to answers with status `{}`", key.text.escape_debug());
-            d.error(Code::BadValue, key.span, message, format!("one of: {}", STORABLE.join(", ")));
+            d.error(Code::BadValue, key.span, message, format!("one of: {}", grammar::STORABLE.join(", ")));
         }
         let duration = d.read(value, values::duration);
         list.extend(status.zip(duration));
@@ -129,8 +162,21 @@ fn ttl(d: &mut Decoder, node: &Node) -> Option<Ttl> {
     Some(Ttl::ByStatus(list))
 }
 
+fn slow(d: &mut Decoder, node: &Node) -> Vec<SlowRule> {
+    let mut lines: Vec<(SlowRule, usize)> = Vec::new();
+    for item in d.list(node).unwrap_or_default() {
+        let Some(rule) = slow_rule(d, item) else { continue };
+        if let Some((_, line)) = lines.iter().find(|(earlier, _)| earlier.matcher.covers(&rule.matcher)) {
+            let message = format!("this entry is never reached: the one in line {line} matches all of its requests");
+            d.warning(Code::Unreachable, item.span, message, FIRST_DECIDES);
+        }
+        lines.push((rule, item.span.line));
+    }
+    lines.into_iter().map(|(rule, _)| rule).collect()
+}
+
 fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {
-    let fields = d.fields(node, &["match", "after"])?;
+    let fields = d.fields(node, &grammar::SLOW)?;
     let matcher = fields.required(d, "match").and_then(|n| matcher(d, n));
     let after = fields.required(d, "after").and_then(|n| d.read(n, values::positive));
     Some(SlowRule { matcher: matcher?, after: after? })
@@ -138,13 +184,19 @@ fn slow_rule(d: &mut Decoder, node: &Node) -> Option<SlowRule> {
 
 fn health(d: &mut Decoder, node: &Node) -> health::Settings {
     let default = health::Settings::default();
-    let known = ["error_rate", "average_latency", "cache_hit_rate", "min_requests", "window"];
-    let Some(fields) = d.fields(node, &known) else { return default };
+    let Some(fields) = d.fields(node, &grammar::HEALTH) else { return default };
     let share = |text: &str| values::percentage(text).map(|ppm| f64::from(ppm) / 1e6);
     health::Settings {
-        error_rate: limits(d, fields, "error_rate", default.error_rate, share, |a, b| a <= b),
-        average_latency: limits(d, fields, "average_latency", default.average_latency, values::positive, |a, b| a <= b),
-        cache_hit_rate: limits(d, fields, "cache_hit_rate", default.cache_hit_rate, share, |a, b| a >= b),
+        error_rate: limits(d, fields, ("error_rate", &grammar::SHARE_LIMITS), default.error_rate, share, |a, b| a <= b),
+        average_latency: limits(
+            d,
+            fields,
+            ("average_latency", &grammar::TIME_LIMITS),
+            default.average_latency,
+            values::positive,
+            |a, b| a <= b,
+        ),
+        cache_hit_rate: limits(d, fields, ("cache_hit_rate", &grammar::SHARE_LIMITS), default.cache_hit_rate, share, |a, b| a >= b),
         min_requests: fields.or(d, "min_requests", default.min_requests, values::number_in(1, 1_000_000)),
         window: fields.or(d, "window", default.window, values::duration_in(Duration::from_secs(1), HOUR)),
     }
@@ -154,12 +206,12 @@ fn health(d: &mut Decoder, node: &Node) -> health::Settings {
 fn limits<T: Copy>(
     d: &mut Decoder,
     fields: Fields<'_>,
-    key: &str,
+    (key, map): (&str, &'static Map),
     default: health::Limits<T>,
     parse: impl Fn(&str) -> Result<T, values::Fault> + Copy,
     in_order: impl Fn(T, T) -> bool,
 ) -> health::Limits<T> {
-    let Some((node, inner)) = fields.get(key).and_then(|n| d.fields(n, &["degraded", "unhealthy"]).map(|f| (n, f))) else { return default };
+    let Some((node, inner)) = fields.get(key).and_then(|n| d.fields(n, map).map(|f| (n, f))) else { return default };
     let mut one = |key: &str, default: Option<T>| match (inner.get(key), inner.optional(key)) {
         (Some(_), None) => None,
         (_, Some(node)) => d.read(node, parse).or(default),

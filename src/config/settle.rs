@@ -1,22 +1,35 @@
 //! PURE: when a text read from the rules file counts (design.md, walk 3). A file put in place whole counts at once; one that
-//! may still be written counts when two reads 250 ms apart are equal, and not while it looks cut.
+//! may still be written counts when two reads 250 ms apart are equal (2 s while its writer has it open), and not while it looks cut.
 
 use std::time::{Duration, Instant};
 
 /// How long a text written in place must stay the same.
 pub const QUIET: Duration = Duration::from_millis(250);
+/// How long it must while its writer has the file open: one that stalls in the middle of a write is waited for.
+pub const STALLED: Duration = Duration::from_secs(2);
+
+/// How a text came into its place, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// By a rename or a symlink swap since the last look, so it cannot be half-written.
+    Whole,
+    /// By a writer who has closed the file, or of whom nothing is known.
+    Closed,
+    /// By a writer who has the file open.
+    Open,
+}
 
 /// One look at the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read<'a> {
     /// There is none, or it cannot be read.
     Missing,
-    /// Its text; `whole` = put in place by a rename or a symlink swap since the last look, so it cannot be half-written.
+    /// Its text.
     Text {
         /// The text.
         bytes: &'a [u8],
-        /// Put in place whole.
-        whole: bool,
+        /// How it came there.
+        placed: Placed,
     },
 }
 
@@ -72,7 +85,7 @@ pub struct Settle {
 impl Settle {
     /// Takes a look at the file, given the running text.
     pub fn look(&mut self, read: Read<'_>, running: &[u8], now: Instant) -> Step {
-        let Read::Text { bytes, whole } = read else {
+        let Read::Text { bytes, placed } = read else {
             self.pending = None;
             return Step::Missing;
         };
@@ -86,17 +99,19 @@ impl Settle {
             self.pending = None;
             return if self.insists { Step::Offer } else { Step::Nothing };
         }
-        if whole {
-            return self.offer(bytes);
-        }
+        let quiet = match placed {
+            Placed::Whole => return self.offer(bytes),
+            Placed::Closed => QUIET,
+            Placed::Open => STALLED,
+        };
         match &self.pending {
-            Some((seen, since)) if seen == bytes => match QUIET.checked_sub(now.saturating_duration_since(*since)) {
+            Some((seen, since)) if seen == bytes => match quiet.checked_sub(now.saturating_duration_since(*since)) {
                 Some(rest) if !rest.is_zero() => Step::Again(rest),
                 _ => cut(bytes, running).map_or_else(|| self.offer(bytes), Step::HalfWritten),
             },
             _ => {
                 self.pending = Some((bytes.to_vec(), now));
-                Step::Again(QUIET)
+                Step::Again(quiet)
             }
         }
     }
@@ -141,7 +156,22 @@ mod tests {
     const NEW: &[u8] = b"version: 1\nslow: [{ match: \"**\", after: 3s }]\n";
 
     fn text(bytes: &[u8], whole: bool) -> Read<'_> {
-        Read::Text { bytes, whole }
+        Read::Text { bytes, placed: if whole { Placed::Whole } else { Placed::Closed } }
+    }
+
+    #[test]
+    fn an_open_file_is_waited_for_longer_and_counts_soon_after_it_is_closed() {
+        let clock = Clock::manual();
+        let look = |settle: &mut Settle, placed| settle.look(Read::Text { bytes: NEW, placed }, OLD, clock.now());
+        let mut settle = Settle::default();
+        assert_eq!(look(&mut settle, Placed::Open), Step::Again(STALLED));
+        clock.advance(STALLED / 2);
+        assert_eq!(look(&mut settle, Placed::Open), Step::Again(STALLED / 2));
+        assert_eq!(look(&mut settle, Placed::Closed), Step::Offer);
+        let mut settle = Settle::default();
+        look(&mut settle, Placed::Open);
+        clock.advance(STALLED);
+        assert_eq!(look(&mut settle, Placed::Open), Step::Offer, "one that is never closed");
     }
 
     #[test]

@@ -7,13 +7,10 @@ use std::time::Duration;
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
 use super::host::Host;
-use super::sidecar::{Admin, Drain, Level, Listener, Log, Memory, Sidecar};
+use super::sidecar::{Admin, Drain, Level, Listener, Log, Memory, Network, Sidecar};
 use super::spanned::{Kind, Node};
-use super::{limits_file, upstream_file, values};
+use super::{grammar, limits_file, upstream_file, values};
 
-/// Keys of the file.
-pub const KEYS: [&str; 11] =
-    ["version", "listeners", "upstreams", "admin", "memory", "dedup", "limits", "trusted_proxies", "drain", "log", "rules"];
 /// Levels of the log.
 pub const LEVELS: [(&str, Level); 4] = [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
 /// Name of the rules file where `rules:` is absent.
@@ -46,7 +43,7 @@ pub fn defaults(host: &Host) -> Sidecar {
 /// Reads a sidecar file; what is wrong is in the decoder.
 pub fn decode(d: &mut Decoder, root: &Node, host: &Host) -> Sidecar {
     let mut result = defaults(host);
-    let Some(fields) = d.fields(root, &KEYS) else { return result };
+    let Some(fields) = d.fields(root, &grammar::SIDECAR) else { return result };
     d.version(fields);
     if let Some(node) = fields.get("upstreams") {
         result.upstreams = upstream_file::upstreams(d, node);
@@ -61,7 +58,7 @@ pub fn decode(d: &mut Decoder, root: &Node, host: &Host) -> Sidecar {
     }
     read_sections(d, fields, &mut result);
     if let Some(node) = fields.get("trusted_proxies") {
-        result.trusted_proxies = d.each(node, |d, item| d.read(item, values::network));
+        result.trusted_proxies = d.each(node, proxy);
     }
     if let Some(node) = fields.get("rules") {
         result.rules = fields.optional("rules").and_then(|_| path(d, node));
@@ -71,7 +68,7 @@ pub fn decode(d: &mut Decoder, root: &Node, host: &Host) -> Sidecar {
 }
 
 fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
-    if let Some(f) = fields.get("admin").and_then(|n| d.fields(n, &["address", "socket", "token_file"])) {
+    if let Some(f) = fields.get("admin").and_then(|n| d.fields(n, &grammar::ADMIN)) {
         let admin = &mut result.admin;
         admin.address = f.or(d, "address", admin.address, values::address);
         if let Some(socket) = f.get("socket").and_then(|n| path(d, n)) {
@@ -79,7 +76,7 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
         }
         admin.token_file = f.optional("token_file").and_then(|n| path(d, n));
     }
-    if let Some(f) = fields.get("memory").and_then(|n| d.fields(n, &["budget", "cache", "max_object", "bodies"])) {
+    if let Some(f) = fields.get("memory").and_then(|n| d.fields(n, &grammar::MEMORY)) {
         let memory = &mut result.memory;
         for (key, value) in [
             ("budget", &mut memory.budget),
@@ -90,7 +87,7 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
             *value = f.or(d, key, *value, values::size);
         }
     }
-    if let Some(f) = fields.get("dedup").and_then(|n| d.fields(n, &["max_entries", "store"])) {
+    if let Some(f) = fields.get("dedup").and_then(|n| d.fields(n, &grammar::DEDUP_STORE)) {
         let entries = f.get("max_entries").and_then(|n| d.read(n, values::number_in(1_000, 100_000_000)));
         result.dedup_max_entries = entries.and_then(|n| usize::try_from(n).ok()).unwrap_or(result.dedup_max_entries);
         if let Some(node) = f.get("store") {
@@ -102,11 +99,11 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
         }
     }
     limits_file::read(d, fields, &mut result.limits);
-    if let Some(f) = fields.get("drain").and_then(|n| d.fields(n, &["announce", "timeout"])) {
+    if let Some(f) = fields.get("drain").and_then(|n| d.fields(n, &grammar::DRAIN)) {
         result.drain.announce = f.or(d, "announce", result.drain.announce, values::duration);
         result.drain.timeout = f.or(d, "timeout", result.drain.timeout, values::duration);
     }
-    if let Some(f) = fields.get("log").and_then(|n| d.fields(n, &["format", "level", "hits"])) {
+    if let Some(f) = fields.get("log").and_then(|n| d.fields(n, &grammar::LOG)) {
         f.get("format").and_then(|n| d.word(n, &[("json", ())]));
         result.log.level = f.get("level").and_then(|n| d.word(n, &LEVELS)).unwrap_or(result.log.level);
         result.log.hits_ppm = f.or(d, "hits", result.log.hits_ppm, values::percentage);
@@ -114,7 +111,7 @@ fn read_sections(d: &mut Decoder, fields: Fields<'_>, result: &mut Sidecar) {
 }
 
 fn listener(d: &mut Decoder, node: &Node) -> Option<Listener> {
-    let fields = d.fields(node, &["name", "address", "upstream", "upgrade"])?;
+    let fields = d.fields(node, &grammar::LISTENER)?;
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     let address = fields.required(d, "address").and_then(|n| d.read(n, values::address));
     let upstream = fields.required(d, "upstream").and_then(|n| d.read(n, values::name));
@@ -142,6 +139,16 @@ pub fn not_empty(d: &mut Decoder, node: &Node) {
     }
 }
 
+/// A network of proxies.
+fn proxy(d: &mut Decoder, node: &Node) -> Option<Network> {
+    let network = d.read(node, values::network)?;
+    if network.bits == 0 {
+        let help = "name the proxies' own networks, such as `10.0.0.0/8`";
+        d.warning(Code::Risk, node.span, "everybody is a trusted proxy: each caller chooses the address that functions see", help);
+    }
+    Some(network)
+}
+
 /// Names are unique, addresses do not collide, listeners name upstreams that exist.
 fn references(d: &mut Decoder, fields: Fields<'_>, result: &Sidecar) {
     let upstreams: Vec<&str> = match fields.get("upstreams") {
@@ -162,6 +169,22 @@ fn references(d: &mut Decoder, fields: Fields<'_>, result: &Sidecar) {
         }
         if let Some((node, name)) = item.get("upstream").and_then(|n| Some((n, n.scalar()?))) {
             d.known(name, node.span, "upstream", &upstreams);
+        }
+    }
+    if list.items().is_empty()
+        || !list.items().iter().all(|item| item.get("upstream").and_then(Node::scalar).is_some_and(|name| upstreams.contains(&name)))
+    {
+        return;
+    }
+    for (name, span) in fields.get("upstreams").into_iter().flat_map(Node::items).filter_map(super::matching::name_of) {
+        let used = list.items().iter().any(|item| item.get("upstream").and_then(Node::scalar) == Some(name));
+        if !used {
+            d.warning(
+                Code::Unreachable,
+                span,
+                format!("no listener goes to the upstream `{name}`"),
+                "name it in `listeners`, or remove it",
+            );
         }
     }
 }

@@ -22,7 +22,8 @@ pub const MAX_DEPTH: usize = 32;
 pub fn text(bytes: &[u8]) -> (String, Option<Problem>) {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if bytes.len() > MAX_BYTES {
-        let problem = Problem::error(Code::TooLarge, Span::NOWHERE, format!("the file is larger than {MAX_BYTES} bytes"));
+        let problem = Problem::error(Code::TooLarge, Span::NOWHERE, format!("the file is larger than {MAX_BYTES} bytes"))
+            .help("no settings are that long: look for what was pasted into it");
         return (String::new(), Some(problem));
     }
     match std::str::from_utf8(bytes) {
@@ -203,7 +204,9 @@ impl Builder<'_> {
     fn syntax(&mut self, error: &saphyr_parser::ScanError) {
         let span = self.token(*error.marker());
         let quoted = matches!(self.text[span.start..].chars().next(), Some('*' | '&' | '!' | '%' | '@' | '`'));
-        let help = if quoted {
+        let help = if error.info().contains("quoted scalar") {
+            "look for a quotation mark above that is not closed"
+        } else if quoted {
             "a value that begins with this character goes in quotes"
         } else {
             "look for an open bracket or quotation mark above, a wrong indentation, or `: ` in text without quotes"
@@ -235,7 +238,8 @@ fn accept_key(node: Node, lines: &mut HashMap<String, usize>, problems: &mut Vec
     let null = node.is_null();
     let Kind::Scalar { text, plain } = node.kind else {
         if node.kind != Kind::Refused {
-            problems.push(Problem::error(Code::BadKey, span, "a key must be a word"));
+            let help = "write one word before the `:`; text that begins with `[` or `{` goes in quotes";
+            problems.push(Problem::error(Code::BadKey, span, "a key must be a word").help(help));
         }
         return None;
     };
@@ -245,7 +249,8 @@ fn accept_key(node: Node, lines: &mut HashMap<String, usize>, problems: &mut Vec
         return None;
     }
     if null {
-        problems.push(Problem::error(Code::BadKey, span, "a key must be a word, not empty"));
+        let help = "write a word before the `:`, or remove the entry";
+        problems.push(Problem::error(Code::BadKey, span, "a key must be a word, not empty").help(help));
         return None;
     }
     if let Some(first) = lines.get(&text) {

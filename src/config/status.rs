@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::diagnostics::Problem;
 use super::difference::Difference;
+use super::restart::Found;
 use crate::engine::{Rule, RuleSet, Section};
 
 /// Figures of the reloads.
@@ -24,6 +25,8 @@ pub struct Numbers {
     pub last_reload_successful: bool,
     /// Whether the file holds another text than the one in force, or is gone.
     pub file_differs: bool,
+    /// Whether the sidecar file says other than what runs.
+    pub restart_needed: bool,
 }
 
 /// How a reload ended.
@@ -103,6 +106,8 @@ pub struct Status {
     pub file_differs: bool,
     /// The last reload, if there was one.
     pub last_reload: Option<Reload>,
+    /// What the sidecar file says beside what runs, where there is one.
+    pub sidecar: Option<Found>,
     /// The running text.
     pub text: String,
 }

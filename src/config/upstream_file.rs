@@ -7,13 +7,12 @@ use http::header;
 
 use super::decode::{Decoder, Fields};
 use super::diagnostics::Code;
+use super::grammar;
 use super::sidecar::{Server, Upstream};
 use super::sidecar_file::{not_empty, path};
 use super::spanned::Node;
 use super::values::{self, Fault};
 use crate::upstream::retry;
-
-const KEYS: [&str; 8] = ["name", "servers", "ca_file", "function_prefix", "strip_request_headers", "pool", "timeouts", "retries"];
 
 /// The upstream of a file that names none.
 #[must_use]
@@ -41,7 +40,7 @@ pub fn upstreams(d: &mut Decoder, node: &Node) -> Vec<Upstream> {
 }
 
 fn upstream(d: &mut Decoder, node: &Node) -> Option<Upstream> {
-    let fields = d.fields(node, &KEYS)?;
+    let fields = d.fields(node, &grammar::UPSTREAM)?;
     let mut result = default_upstream();
     let name = fields.required(d, "name").and_then(|n| d.read(n, values::name));
     let server = fields.required(d, "servers").and_then(|n| server(d, n));
@@ -65,17 +64,25 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
 }
 
 fn pool_and_times(d: &mut Decoder, fields: Fields<'_>, result: &mut Upstream) {
-    if let Some(f) = fields.get("pool").and_then(|n| d.fields(n, &["max_idle", "idle_timeout", "max_in_use"])) {
+    if let Some(f) = fields.get("pool").and_then(|n| d.fields(n, &grammar::POOL)) {
         result.max_idle = f.or(d, "max_idle", result.max_idle, max_idle);
         result.idle_timeout = f.or(d, "idle_timeout", result.idle_timeout, values::positive);
         result.max_in_use = f.or(d, "max_in_use", result.max_in_use, values::count);
+        if let Some(node) = f.get("max_idle").filter(|_| result.max_idle > result.max_in_use) {
+            let message = format!("more connections are kept idle than the {} that are ever in use", result.max_in_use);
+            d.warning(Code::Contradiction, node.span, message, "lower `max_idle`, or raise `max_in_use`");
+        }
     }
-    if let Some(f) = fields.get("timeouts").and_then(|n| d.fields(n, &["connect", "first_byte", "between_bytes"])) {
+    if let Some(f) = fields.get("timeouts").and_then(|n| d.fields(n, &grammar::TIMEOUTS)) {
         result.connect = f.or(d, "connect", result.connect, values::positive);
         result.first_byte = f.or(d, "first_byte", result.first_byte, values::positive);
         result.between_bytes = f.or(d, "between_bytes", result.between_bytes, values::positive);
+        if let Some(node) = f.get("connect").or(f.get("first_byte")).filter(|_| result.connect > result.first_byte) {
+            let message = "connecting may take longer than the whole answer is waited for";
+            d.warning(Code::Contradiction, node.span, message, "`connect` is a second or two; lower it, or raise `first_byte`");
+        }
     }
-    let Some(f) = fields.get("retries").and_then(|n| d.fields(n, &["on", "attempts", "backoff"])) else { return };
+    let Some(f) = fields.get("retries").and_then(|n| d.fields(n, &grammar::RETRIES)) else { return };
     let attempts = f.or(d, "attempts", u64::from(result.retries.attempts), values::number_in(1, 100));
     result.retries.attempts = u32::try_from(attempts).unwrap_or(1);
     result.retries.backoff = f.or(d, "backoff", result.retries.backoff, values::duration);
@@ -84,6 +91,9 @@ fn pool_and_times(d: &mut Decoder, fields: Fields<'_>, result: &mut Upstream) {
     if kinds.is_empty() && on.items().is_empty() {
         // `on: []` = nothing is tried again
         result.retries.attempts = 1;
+        for node in ["attempts", "backoff"].into_iter().filter_map(|key| f.get(key)) {
+            d.warning(Code::Contradiction, node.span, "with `on: []` nothing is tried again", "remove it, or write `on: [connect]`");
+        }
     }
 }
 

@@ -7,14 +7,13 @@ use bytesize::ByteSize;
 use http::{HeaderName, Method, Uri};
 
 use super::diagnostics::Code;
+use super::grammar::METHODS;
 use super::sidecar::{Network, Server};
 use crate::dedup::source::JsonPath;
 use crate::rules::Pattern;
 
 /// Longest duration taken anywhere: sums with the clock stay far from overflow.
 pub const YEAR: Duration = Duration::from_hours(365 * 24);
-/// Methods that reach the functions.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Units of a size.
 const SIZES: [&str; 7] = ["B", "kB", "KiB", "MB", "MiB", "GB", "GiB"];
 /// Units of a duration.
@@ -189,7 +188,9 @@ pub fn glob(text: &str) -> Result<Pattern, Fault> {
     if text.is_empty() {
         return fault(Code::BadGlob, "an empty glob matches nothing", "write `\"*\"` or `\"**\"` for all");
     }
-    Pattern::new(text).or_else(|why| fault(Code::BadGlob, format!("`{text}` is not a glob: {why}"), "see `match` in the README"))
+    Pattern::new(text).or_else(|why| {
+        fault(Code::BadGlob, format!("`{text}` is not a glob: {why}"), "close each `[` and `{`; a `\\` before one makes it plain text")
+    })
 }
 
 /// A glob on a path.

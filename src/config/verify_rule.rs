@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::decode::Decoder;
 use super::diagnostics::Code;
+use super::grammar::VERIFY;
 use super::spanned::{Kind, Node};
 use crate::dedup::Verify;
 use crate::dedup::signature::{Scheme, Secret};
@@ -24,7 +25,6 @@ pub enum Secrets {
     Needed,
 }
 
-const KEYS: [&str; 3] = ["scheme", "secret_file", "secret_env"];
 /// Most secrets of one rule: the old and the new one, and what else is being rotated.
 const MAX_SECRETS: usize = 8;
 /// Largest file with a secret, in bytes.
@@ -41,8 +41,7 @@ pub fn verify(d: &mut Decoder, node: &Node) -> Option<Verify> {
 
 fn decode(d: &mut Decoder, node: &Node) -> Option<Verify> {
     let written = literal(d, node);
-    let known: Vec<&str> = KEYS.into_iter().chain(written.iter().copied()).collect();
-    let fields = d.fields(node, &known)?;
+    let fields = d.fields_but(node, &VERIFY, &written)?;
     let schemes = Scheme::ALL.map(|scheme| (scheme.as_str(), scheme));
     let scheme = fields.required(d, "scheme").and_then(|n| d.word(n, &schemes));
     let places = ["secret_file", "secret_env"].into_iter().filter_map(|key| Some((fields.get(key)?, key == "secret_file")));
@@ -66,7 +65,7 @@ fn literal<'n>(d: &mut Decoder, node: &'n Node) -> Vec<&'n str> {
     let Kind::Mapping(entries) = &node.kind else { return Vec::new() };
     let meant = |key: &str| ["secret", "token", "key", "password"].iter().any(|word| key.contains(word));
     let written =
-        entries.iter().filter(|(key, node)| !KEYS.contains(&key.text.as_str()) && meant(&key.text) && !node.scalar().is_some_and(is_path));
+        entries.iter().filter(|(key, node)| VERIFY.key(&key.text).is_none() && meant(&key.text) && !node.scalar().is_some_and(is_path));
     let written: Vec<_> = written.map(|(key, _)| key).collect();
     for key in &written {
         let help = "put it into a file of its own and write `secret_file: /run/secrets/NAME`, or `secret_env: NAME`";

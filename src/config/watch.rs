@@ -16,7 +16,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::live::{Live, Offer};
-use super::settle::{Read, Settle, Step};
+use super::settle::{Placed, Read, Settle, Step};
 use super::spanned::MAX_BYTES;
 use crate::clock::Clock;
 
@@ -26,11 +26,24 @@ const NET: Duration = Duration::from_millis(500);
 const BURST: Duration = Duration::from_millis(10);
 
 enum Signal {
-    /// Something happened; `renamed` = another file was renamed to the name.
-    Changed {
-        renamed: bool,
-    },
+    Changed(Change),
     Stop,
+}
+
+/// Something happened in the folder.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change {
+    /// Another file was renamed to the name.
+    renamed: bool,
+    /// Whether a writer has the file open, where the event tells.
+    open: Option<bool>,
+}
+
+impl Change {
+    /// This one and a later one.
+    fn and(self, later: Self) -> Self {
+        Self { renamed: self.renamed || later.renamed, open: later.open.or(self.open) }
+    }
 }
 
 /// A running watch; it ends when dropped.
@@ -51,7 +64,7 @@ impl Watcher {
         let (stop, signals) = channel();
         let events = watch_folder(&path, stop.clone());
         let target = fs::canonicalize(&path).ok();
-        let work = Work { path, live, clock, settle: Settle::default(), target, last: (Step::Nothing, 0) };
+        let work = Work { path, live, clock, settle: Settle::default(), target, open: false, last: (Step::Nothing, 0) };
         let run = move || {
             let _events = events;
             work.run(&signals);
@@ -74,9 +87,9 @@ fn watch_folder(path: &Path, signals: Sender<Signal>) -> Option<RecommendedWatch
     let name = path.file_name().map(OsStr::to_owned).unwrap_or_default();
     let folder = path.parent().unwrap_or(path);
     let handler = move |event: notify::Result<Event>| {
-        let change = event.map_or(Some(false), |event| meaning(&event, &name));
-        if let Some(renamed) = change {
-            let _ = signals.send(Signal::Changed { renamed });
+        let change = event.map_or(Some(Change::default()), |event| meaning(&event, &name));
+        if let Some(change) = change {
+            let _ = signals.send(Signal::Changed(change));
         }
     };
     let watched = notify::recommended_watcher(handler).and_then(|mut watcher| {
@@ -86,16 +99,19 @@ fn watch_folder(path: &Path, signals: Sender<Signal>) -> Option<RecommendedWatch
     watched.inspect_err(|error| tracing::warn!(%error, "no events from the rules folder, looking at it twice a second")).ok()
 }
 
-/// `None` for events that say nothing about the file, such as our own reading; else whether a file was renamed to its name.
-fn meaning(event: &Event, name: &OsStr) -> Option<bool> {
+/// `None` for events that say nothing about the file, such as our own reading.
+fn meaning(event: &Event, name: &OsStr) -> Option<Change> {
     let own = |path: &PathBuf| path.file_name() == Some(name);
+    let written = |open| event.paths.iter().any(own).then_some(Change { renamed: false, open: Some(open) });
     match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Data(_)) => {
-            event.paths.iter().any(own).then_some(false)
-        }
+        EventKind::Modify(ModifyKind::Data(_)) => written(true),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => written(false),
         EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(event.paths.last().is_some_and(own)),
-        _ => Some(false),
+        EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => {
+            let renamed = event.paths.last().is_some_and(own);
+            Some(Change { renamed, open: renamed.then_some(false) })
+        }
+        _ => Some(Change::default()),
     }
 }
 
@@ -107,6 +123,8 @@ struct Work {
     settle: Settle,
     /// Where the path led at the last look.
     target: Option<PathBuf>,
+    /// Whether a writer has the file open, as far as events tell.
+    open: bool,
     /// The last step, and how many times it came in a row.
     last: (Step, u32),
 }
@@ -115,21 +133,22 @@ impl Work {
     fn run(mut self, signals: &Receiver<Signal>) {
         let mut wait = Duration::ZERO;
         loop {
-            let mut renamed = false;
+            let mut change = Change::default();
             let mut next = signals.recv_timeout(wait);
             // a few at once: a folder that never rests must not keep us from looking
             for _ in 0..8 {
-                let Ok(Signal::Changed { renamed: also }) = next else { break };
-                renamed |= also;
+                let Ok(Signal::Changed(more)) = next else { break };
+                change = change.and(more);
                 next = signals.recv_timeout(BURST);
             }
-            if let Ok(Signal::Changed { renamed: also }) = next {
-                renamed |= also;
+            if let Ok(Signal::Changed(more)) = next {
+                change = change.and(more);
             }
             if matches!(next, Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected)) {
                 return;
             }
-            wait = self.look(renamed);
+            self.open = change.open.unwrap_or(self.open);
+            wait = self.look(change.renamed);
         }
     }
 
@@ -141,7 +160,12 @@ impl Work {
             self.target = target;
         }
         let bytes = read(&self.path);
-        let read = bytes.as_deref().map_or(Read::Missing, |bytes| Read::Text { bytes, whole: renamed || swapped });
+        let placed = match (renamed || swapped, self.open) {
+            (true, _) => Placed::Whole,
+            (false, true) => Placed::Open,
+            (false, false) => Placed::Closed,
+        };
+        let read = bytes.as_deref().map_or(Read::Missing, |bytes| Read::Text { bytes, placed });
         let running = Arc::clone(&self.live.load().text);
         let step = self.settle.look(read, running.as_bytes(), self.clock.now());
         let times = if step == self.last.0 { self.last.1.saturating_add(1) } else { 1 };

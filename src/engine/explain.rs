@@ -206,7 +206,7 @@ fn miss(on_miss: OnMiss) -> Option<&'static str> {
     }
 }
 
-fn lifetime(settings: &cache::Settings) -> String {
+pub(super) fn lifetime(settings: &cache::Settings) -> String {
     let one = |(status, ttl): &(u16, Duration)| format!("{status}: {}", span(*ttl));
     match &settings.ttl {
         Ttl::Usual(ttl) => span(*ttl),

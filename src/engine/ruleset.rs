@@ -23,6 +23,12 @@ impl RuleSet {
     /// The threshold of a slow request that no `slow:` rule matches.
     pub const SLOW_AFTER: Duration = Duration::from_secs(1);
 
+    /// The matchers of all entries.
+    pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
+        let cache = self.cache.matchers().chain(self.dedup.matchers());
+        cache.chain(self.slow.iter().map(|rule| &rule.matcher))
+    }
+
     /// Whether a rule verifies signatures: what it needs for that may change although the file does not.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
@@ -37,6 +43,13 @@ pub struct Section<S> {
     pub exclude: Vec<Exclusion>,
     /// Rules, top to bottom.
     pub include: Vec<Arc<Rule<S>>>,
+}
+
+impl<S> Section<S> {
+    /// The matchers of both lists.
+    pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
+        self.exclude.iter().map(|e| &e.matcher).chain(self.include.iter().map(|rule| &rule.matcher))
+    }
 }
 
 impl<S> Default for Section<S> {

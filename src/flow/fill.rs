@@ -2,6 +2,7 @@
 //! caller and, while it is storable, gathers it; a caller that reads slowly holds nobody.
 
 mod head;
+mod stand_in;
 mod told;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::budget::{Budget, Share};
 use super::send::DRAIN_TIME;
 use super::{Answer, Cause, Failure, Upstream};
-use crate::cache::policy::Storable;
+use crate::cache::policy::{Storable, is_failure};
 use crate::cache::{self, CacheKey, Entry, NotStored};
 use crate::clock::Clock;
 use crate::engine::Rule;
@@ -23,7 +24,9 @@ use crate::store::flights::Lead;
 use crate::store::purge::Begun;
 use crate::store::responses::Responses;
 use crate::telemetry::record::Exchanged;
-use head::{judge, mark_pass, share};
+use head::{dated, judge, mark_pass, share};
+pub use stand_in::StandIn;
+use stand_in::stand_in;
 use told::Told;
 
 /// Bytes on their way to a caller of an answer that is not gathered.
@@ -70,6 +73,8 @@ pub enum Part<H> {
     Head(H, Result<(), NotStored>, Box<Exchanged>),
     /// The function said that the stored answer is still good: this is it, and whether it is kept under what was said besides.
     Renewed(Arc<Entry>, Result<(), NotStored>, Box<Exchanged>),
+    /// The function failed, and a stored answer that is not fresh any more stands in.
+    Stale(StandIn, Option<Box<Exchanged>>),
     /// A piece of the body.
     Data(Bytes, Option<OwnedSemaphorePermit>),
     /// The proper end.
@@ -104,7 +109,13 @@ impl<U: Upstream> Fill<U> {
     async fn run(self, tx: mpsc::UnboundedSender<Part<HeadOf<U>>>) {
         let Self { upstream, call, shelf, key, rule, request, begun, lead, stale } = self;
         let sent = shelf.clock.now();
-        let mut answer = match upstream.open(call).await {
+        let answer = upstream.open(call).await;
+        let failed = answer.as_ref().map_or(true, |answer| is_failure(answer.head().0.as_u16()));
+        if let Some(stand_in) = stale.as_ref().filter(|_| failed).and_then(|stale| stand_in(&shelf, &rule.settings, stale)) {
+            shelf.responses.mark_failed(&key, shelf.clock.now());
+            return stand_in.give(answer, lead, &tx).await;
+        }
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(failure) => {
                 if let Some(lead) = lead {
@@ -161,8 +172,11 @@ async fn pour<A: Answer>(mut answer: A, tx: &mpsc::UnboundedSender<Part<A::Head>
                 return;
             }
             Err(cause) => {
-                if let Ok(Gathering { lead: Some(lead), .. }) = std::mem::replace(gathering, Err(NotStored::Incomplete)) {
-                    lead.failed(cause);
+                if let Ok(given_up) = std::mem::replace(gathering, Err(NotStored::Incomplete)) {
+                    given_up.shelf.responses.mark_failed(&given_up.key, given_up.shelf.clock.now());
+                    if let Some(lead) = given_up.lead {
+                        lead.failed(cause);
+                    }
                 }
                 let _ = tx.send(Part::Cut(cause));
                 return;
@@ -232,7 +246,8 @@ struct Gathering {
 impl Gathering {
     fn new(shelf: &Shelf, key: CacheKey, rule: &Arc<str>, storable: Storable, headers: &HeaderMap, under: (Begun, Option<Lead>)) -> Self {
         let (begun, lead) = under;
-        let (shelf, rule, headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        let (shelf, rule, mut headers) = (shelf.clone(), Arc::clone(rule), headers.clone());
+        dated(&mut headers, &shelf.clock);
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let announced = if storable.facts.status == 204 { Some(0) } else { length };
         let (share, storable) = (shelf.bodies.take(0), Some(storable));

@@ -142,6 +142,7 @@ impl BackgroundService for Sweeper {
 fn is_dead(rules: &RuleSet, entry: &crate::cache::Entry, now: std::time::Instant) -> bool {
     let rule = rules.cache.include.iter().find(|r| r.name == *entry.rule());
     rule.is_none_or(|rule| {
-        matches!(policy::freshness(entry, &rule.settings, now), Freshness::Expired { .. }) && refresh::conditions(entry).is_empty()
+        let freshness = policy::freshness(entry, &rule.settings, now);
+        matches!(freshness, Freshness::Expired { meanwhile: false, on_error: false, .. }) && refresh::conditions(entry).is_empty()
     })
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::prelude::Result;
 use pingora::proxy::Session;
 
@@ -13,18 +12,19 @@ use super::client::{self, Client};
 use super::ctx::{CacheMark, CacheStory, Ctx};
 use super::exchange::{Call, Open};
 use super::heads::{self, Length, Purpose};
+use super::hit::stored;
+use super::refresh;
 use super::refusal::Refusal;
 use super::respond;
 use super::service::Edge;
 use super::way::Way;
 use super::webhook::finish;
 use crate::cache::request::{OnMiss, strip_on_fetch};
-use crate::cache::selected::{Selected, selected};
-use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::{self, Bypass, CacheKey, Entry, NotStored, refresh};
+use crate::cache::status::{CacheStatus, Forward, Stale};
+use crate::cache::{self, Bypass, CacheKey, Entry, NotStored};
 use crate::engine::Rule;
 use crate::flow::fetch::{self, Desk, Fetched, Why};
-use crate::flow::fill::{Fill, Part, Reader, Shelf};
+use crate::flow::fill::{Fill, Part, Reader, Shelf, StandIn};
 use crate::flow::send::{End, Sent, send};
 use crate::flow::{Answer, Downstream};
 use crate::telemetry::record::{LookupResult, Outcome, RefreshResult, Source};
@@ -68,7 +68,14 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     let wanted = fetch::Lookup { key: &lookup.key, rule: &lookup.rule, on_miss: lookup.on_miss, headers: &request };
     match desk.find::<Arc<Way>>(&wanted, fill).await {
         Fetched::Stored { entry, age, left } => {
-            tell(ctx, CacheStatus::Hit { ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX) }, Some(age));
+            tell(ctx, CacheStatus::Hit { ttl: seconds(left) }, Some(age));
+            stored(session, ctx, &entry).await
+        }
+        Fetched::Stale { entry, age, since, why, refresh } => {
+            if let Some(reader) = refresh {
+                refresh::watch(Arc::clone(&shared.metrics), Arc::clone(&lookup.rule), reader);
+            }
+            tell(ctx, stale(since, why), Some(age));
             stored(session, ctx, &entry).await
         }
         Fetched::Collapsed(entry, why) => {
@@ -94,6 +101,14 @@ pub async fn answer(edge: &Edge, session: &mut Session, ctx: &mut Ctx, lookup: L
     }
 }
 
+fn stale(since: Duration, why: Stale) -> CacheStatus {
+    CacheStatus::Stale { ttl: -seconds(since), why }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
 /// The head of a fetch: nothing of the caller that is not in the key.
 fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Result<RequestHeader> {
     let request = session.req_header();
@@ -107,7 +122,7 @@ fn fetch_head(edge: &Edge, session: &Session, ctx: &Ctx, lookup: &Lookup) -> Res
 
 /// The head of a fetch with the validators of what is stored. The caller's own are none of its business.
 fn asking_about(mut head: RequestHeader, stale: Option<&Entry>) -> RequestHeader {
-    for (name, value) in stale.into_iter().flat_map(refresh::conditions) {
+    for (name, value) in stale.into_iter().flat_map(cache::refresh::conditions) {
         head.insert_header(name, value).expect("a name and a value");
     }
     head
@@ -117,6 +132,7 @@ fn asking_about(mut head: RequestHeader, stale: Option<&Entry>) -> RequestHeader
 fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
     let (outcome, source, result, reason) = match status {
         CacheStatus::Hit { .. } => (Outcome::Hit, Source::Cache, LookupResult::Hit, None),
+        CacheStatus::Stale { why, .. } => (Outcome::Stale, Source::Cache, LookupResult::Stale, Some(why.as_str())),
         CacheStatus::Collapsed { .. } => (Outcome::Miss, Source::Cache, LookupResult::Coalesced, None),
         CacheStatus::Fetched { stored, .. } => (Outcome::Miss, Source::Upstream, LookupResult::Miss, stored.err().map(NotStored::as_str)),
         CacheStatus::Revalidated { stored } => {
@@ -129,7 +145,11 @@ fn tell(ctx: &mut Ctx, status: CacheStatus, age: Option<Duration>) {
         CacheStatus::Bypassed(reason) => (Outcome::Bypass, Source::Upstream, LookupResult::Bypass, Some(reason.as_str())),
     };
     ctx.marks.cache = Some(CacheMark { status, age });
-    let (bypass, not_stored) = if result == LookupResult::Bypass { (reason, None) } else { (None, reason) };
+    let (bypass, not_stored) = match result {
+        LookupResult::Bypass => (reason, None),
+        LookupResult::Stale => (None, None),
+        _ => (None, reason),
+    };
     ctx.story.cache = Some(CacheStory { result, bypass, not_stored, refreshed: refreshed(status) });
     (ctx.story.outcome, ctx.story.source, ctx.story.reason, ctx.story.age) = (outcome, source, reason, age);
 }
@@ -150,6 +170,7 @@ const fn forward(why: Why) -> Forward {
     match why {
         Why::NoVariant => Forward::VaryMiss,
         Why::Expired => Forward::Stale,
+        Why::Unwanted => Forward::Request,
         _ => Forward::UriMiss,
     }
 }
@@ -162,36 +183,6 @@ const fn asked(why: Why, status: u16, stored: Result<(), NotStored>) -> CacheSta
         Why::NotShared(reason) => CacheStatus::Fetched { forward: Forward::UriMiss, status, stored: Err(reason) },
         _ => CacheStatus::Fetched { forward: forward(why), status, stored },
     }
-}
-
-/// Writes what the request asks for of a stored answer. To HEAD without its body, with the length of the whole.
-async fn stored(session: &mut Session, ctx: &Ctx, entry: &Entry) -> Result<bool> {
-    let request = session.req_header();
-    let is_head = request.method == http::Method::HEAD;
-    let selected = selected(entry, &request.headers, !is_head);
-    let mut head = ResponseHeader::build(selected.status(entry.status()), Some(16))?;
-    for (name, value) in entry.headers().filter(|(name, _)| selected.keeps(name)) {
-        head.append_header(name.to_owned(), value)?;
-    }
-    let length = entry.body().len();
-    let body = match selected {
-        Selected::Whole => (!is_head && entry.status() != 204).then(|| entry.body().clone()),
-        Selected::NotModified => None,
-        Selected::Part(range) => {
-            head.insert_header(CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start, range.end - 1))?;
-            head.insert_header(CONTENT_LENGTH, range.len())?;
-            Some(entry.body().slice(range))
-        }
-        Selected::Unsatisfiable => {
-            head.insert_header(CONTENT_RANGE, format!("bytes */{length}"))?;
-            head.insert_header(CONTENT_LENGTH, 0)?;
-            None
-        }
-    };
-    heads::mark(&mut head, &ctx.marks)?;
-    respond::write_head(session, &ctx.marks, head.into()).await?;
-    session.write_response_body(body, true).await?;
-    Ok(true)
 }
 
 /// Streams this request's own fetch.
@@ -207,6 +198,14 @@ async fn relay(session: &mut Session, ctx: &mut Ctx, mut reader: Reader<<Open as
             Part::Renewed(entry, kept, exchanged) => {
                 ctx.story.upstream = Some(*exchanged);
                 tell(ctx, CacheStatus::Revalidated { stored: kept }, None);
+                return stored(session, ctx, &entry).await;
+            }
+            Part::Stale(StandIn { entry, age, since }, exchanged) => {
+                ctx.story.upstream = exchanged.map(|exchanged| *exchanged);
+                tell(ctx, stale(since, Stale::IfError), Some(age));
+                if let Some(cache) = &mut ctx.story.cache {
+                    cache.refreshed = Some(RefreshResult::Failed);
+                }
                 return stored(session, ctx, &entry).await;
             }
             Part::Data(data, _permit) => Client { session, marks: &ctx.marks }.data(data).await.map_err(client::unreachable)?,

@@ -1,5 +1,6 @@
 //! What a request carries through the phases: small, no formatting; read once more at its one exit.
 
+use std::fmt::Arguments;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -64,6 +65,29 @@ pub struct Marks {
     pub dedup: Option<DedupMark>,
     /// Set once the clean end has begun: `Connection: close`.
     pub draining: Arc<AtomicBool>,
+}
+
+/// What caches say of an answer (RFC 9211).
+pub const CACHE_STATUS: &str = "Cache-Status";
+/// The request's id.
+pub const X_REQUEST_ID: &str = "X-Request-Id";
+
+impl Marks {
+    /// The fields of an answer that they are, in the order they are written. `others` is what comes before our word in `Cache-Status`.
+    pub fn fields(&self, others: &str, mut put: impl FnMut(&'static str, Arguments<'_>)) {
+        if let Some(CacheMark { status, age }) = &self.cache {
+            put(CACHE_STATUS, format_args!("{others}{status}"));
+            put("X-Cache", format_args!("{}", status.x_cache().as_str()));
+            if let Some(age) = age.map(|age| age.as_secs()) {
+                put("Age", format_args!("{age}"));
+                put("X-Cache-Age", format_args!("{age}"));
+            }
+        }
+        if let Some(dedup) = &self.dedup {
+            put("X-Dedup", format_args!("{}", dedup.as_str()));
+        }
+        put(X_REQUEST_ID, format_args!("{}", self.request_id));
+    }
 }
 
 /// The cache's fields.

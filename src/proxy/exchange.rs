@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::way::Way;
 use crate::flow::budget::Share;
 use crate::flow::{Answer, Cause, Failure, RunningGuard, Upstream};
-use crate::telemetry::record::Exchanged;
+use crate::telemetry::record::{Exchanged, Phases};
 use crate::upstream::pool::Borrowed;
 
 /// An owned request to a function.
@@ -116,6 +116,7 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
         total: Duration::ZERO,
         reused,
         retries: 0,
+        phases: Phases::default(),
     };
     let mut open = Open {
         session: Some(session),
@@ -132,6 +133,7 @@ async fn attempt(way: &Arc<Way>, call: &mut Call, started: Instant) -> Result<Op
     match talk(open.session.as_mut().expect("set above"), way, call).await {
         Ok(head) => {
             open.exchanged.status = head.status.as_u16();
+            open.exchanged.phases = Phases::of(&head.headers);
             open.exchanged.first_byte = way.clock.now().saturating_duration_since(started);
             open.head = Some(head);
             Ok(open)

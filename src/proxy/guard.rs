@@ -84,7 +84,7 @@ impl ServerApp for Guard {
             self.shared.metrics.shed(ShedReason::Connections);
             return None;
         };
-        let mut stream = Caller::watch(stream, Arc::clone(&self.shared));
+        let mut stream = Caller::watch(stream, Arc::clone(&self.shared.room), Arc::clone(&self.shared.stalls));
         loop {
             match self.head(&mut stream).await {
                 Continue(Admitted { bytes, head, share: _share }) => {

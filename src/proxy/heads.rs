@@ -11,15 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 
-use super::ctx::Marks;
+use super::ctx::{CACHE_STATUS, Marks, X_REQUEST_ID};
 use super::way::Way;
 use crate::cache::status;
 use crate::config::sidecar::Network;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const CACHE_STATUS: &str = "Cache-Status";
-const X_REQUEST_ID: &str = "X-Request-Id";
 
 /// Fields of one connection only.
 const HOP_BY_HOP: [HeaderName; 9] =
@@ -134,6 +132,10 @@ pub fn tell(head: &mut RequestHeader, request: &RequestHeader, way: &Way, caller
     if let Some(host) = way.host_override(head.headers.contains_key(HOST)) {
         head.insert_header("Host", host)?;
     }
+    // what belongs to another trace would be taken for this one's (W3C Trace Context 3.4)
+    if request.headers.get("traceparent").is_none_or(|given| given != caller.traceparent) {
+        head.remove_header("tracestate");
+    }
     head.insert_header(X_REQUEST_ID, caller.request_id)?;
     head.insert_header("traceparent", caller.traceparent)
 }
@@ -170,19 +172,14 @@ pub fn mark(head: &mut ResponseHeader, marks: &Marks) -> Result<()> {
         head.remove_header(name);
     }
     head.remove_header("x-dedup");
-    if let Some(cache) = &marks.cache {
-        let status = status::append(head.headers.get_all(CACHE_STATUS).iter().map(HeaderValue::as_bytes), cache.status);
-        head.insert_header(CACHE_STATUS, status)?;
-        head.insert_header("X-Cache", cache.status.x_cache().as_str())?;
-        if let Some(age) = cache.age {
-            head.insert_header("Age", age.as_secs())?;
-            head.insert_header("X-Cache-Age", age.as_secs())?;
+    let others = status::before_ours(head.headers.get_all(CACHE_STATUS).iter().map(HeaderValue::as_bytes));
+    let mut marked = Ok(());
+    marks.fields(&others, |name, value| {
+        if marked.is_ok() {
+            marked = head.insert_header(name, value.to_string());
         }
-    }
-    if let Some(dedup) = &marks.dedup {
-        head.insert_header("X-Dedup", dedup.as_str())?;
-    }
-    head.insert_header(X_REQUEST_ID, &*marks.request_id)
+    });
+    marked
 }
 
 /// Names every field that belongs to the connection: the fixed ones and those `Connection` nominates. A nomination cannot remove what

@@ -19,7 +19,7 @@ use super::service::Edge;
 use super::unsafe_method::Changes;
 use super::way;
 use crate::flow::Cause;
-use crate::telemetry::record::Exchanged;
+use crate::telemetry::record::{Exchanged, Phases};
 
 /// Slowest pace, in bytes a second, at which a streamed body may go on past `limits.body_timeout`.
 const SLOWEST: u64 = 16 << 10;
@@ -79,6 +79,7 @@ pub fn connected(edge: &Edge, ctx: &mut Ctx, reused: bool, digest: Option<&Diges
         total: Duration::ZERO,
         reused,
         retries: ctx.pass.attempts.saturating_sub(1),
+        phases: Phases::default(),
     });
 }
 
@@ -124,6 +125,7 @@ pub fn response(edge: &Edge, session: &mut Session, ctx: &mut Ctx, head: &mut Re
     if let Some(upstream) = &mut ctx.story.upstream {
         upstream.status = head.status.as_u16();
         upstream.first_byte = elapsed;
+        upstream.phases = Phases::of(&head.headers);
     }
     // nobody asked for it (those who may go through `tunnel`): the caller's connection would be handed over to whatever comes next on it
     if head.status == StatusCode::SWITCHING_PROTOCOLS {

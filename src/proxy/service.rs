@@ -81,6 +81,7 @@ impl Edge {
         if ctx.guards.function.is_none() {
             return Some(Refusal::InFlightFunction);
         }
+        self.shared.live.recent().note(&facts, &ctx.snapshot.watched);
         let plan = plan(&ctx.snapshot.rules, &facts, &self.shared.secret);
         ctx.websocket = upgrade::settle(session, self.websocket && !ctx.ahead);
         note(ctx, &plan);

@@ -33,7 +33,34 @@ impl Pattern {
     pub fn is_match(&self, text: &str) -> bool {
         self.glob.is_match(text)
     }
+
+    /// Whether it is plain text, which matches itself alone.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        !self.text.contains(META)
+    }
+
+    /// Whether it is sure to match all that another one matches; `segment` = neither ever meets a `/`.
+    #[must_use]
+    pub fn covers(&self, other: &Self, segment: bool) -> bool {
+        if self.text == other.text || self.text == "**" || (segment && self.text == "*") {
+            return true;
+        }
+        if other.is_literal() {
+            return self.is_match(&other.text);
+        }
+        // what both begin with, plain text, and then anything
+        let any = |text: &str| if segment { text == "*" } else { text == "**" };
+        let beginning = |text: &str| text.find(META).unwrap_or(text.len());
+        let (mine, theirs) = (beginning(&self.text), beginning(&other.text));
+        let whole = segment || self.text[..mine].ends_with('/');
+        let long = if segment { theirs >= mine } else { theirs > mine };
+        whole && any(&self.text[mine..]) && long && other.text.starts_with(&self.text[..mine])
+    }
 }
+
+/// Characters that mean something in a glob.
+const META: [char; 5] = ['*', '?', '[', '{', '\\'];
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
@@ -107,6 +134,27 @@ impl Matcher {
     pub fn is_all(&self) -> bool {
         let rest = Self { path: None, ..self.clone() };
         rest == Self::default() && self.path.as_ref().is_none_or(|path| matches!(path.as_str(), "**" | "/**"))
+    }
+
+    /// Whether it is sure to match every request that another one matches.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let glob = |mine: &Option<Pattern>, theirs: &Option<Pattern>, segment: bool| match (mine, theirs) {
+            (None, _) => true,
+            (Some(mine), Some(theirs)) => mine.covers(theirs, segment),
+            (Some(mine), None) => mine.text == "**" || mine.text == if segment { "*" } else { "/**" },
+        };
+        let methods = self.methods.is_empty() || (!other.methods.is_empty() && other.methods.iter().all(|m| self.methods.contains(m)));
+        let query = |(name, value): &(String, Option<Pattern>)| {
+            other.query.iter().any(|(n, v)| n == name && (value.is_none() || (value.is_some() && value == v)))
+        };
+        methods
+            && glob(&self.function, &other.function, true)
+            && glob(&self.path, &other.path, false)
+            && glob(&self.host, &other.host, true)
+            && glob(&self.listener, &other.listener, true)
+            && self.query.iter().all(query)
+            && self.headers.iter().all(|mine| other.headers.contains(mine))
     }
 
     /// Whether every part holds, else the first (cheapest first) that does not.
@@ -185,6 +233,25 @@ mod tests {
         for (matcher, expected) in cases {
             assert_eq!(matcher.check(&f), expected, "{matcher:?}");
         }
+    }
+
+    #[test]
+    fn what_covers_another_matches_all_that_it_matches() {
+        let globs = ["*", "**", "/**", "a*", "ab*", "ab", "/a/**", "/a/b*", "/a/*", "/a/b/c", "**/c", "{a,b}", "/a/b/**", "a**", "/a**"];
+        let texts = ["", "a", "ab", "abc", "b", "/", "/a", "/a/", "/a/b", "/a/bc", "/a/b/c", "/a/b/", "/a/b/c/d", "/c", "/ab", "/x/c"];
+        let mut seen = 0;
+        for (one, other) in globs.iter().flat_map(|one| globs.map(|other| (glob(one), glob(other)))) {
+            for segment in [true, false] {
+                let can_be = |text: &&&str| if segment { !text.contains('/') } else { text.starts_with('/') };
+                let more = texts.iter().filter(can_be).find(|text| other.is_match(text) && !one.is_match(text));
+                assert!(!one.covers(&other, segment) || more.is_none(), "{one:?} covers {other:?}, but not {more:?}");
+                seen += usize::from(one.covers(&other, segment) && one != other);
+            }
+        }
+        assert!(seen > 40, "{seen}");
+        let on = |function: &str, methods: Vec<Method>| Matcher { function: Some(glob(function)), methods, ..Matcher::default() };
+        assert!(on("a*", vec![]).covers(&on("ab", vec![Method::GET])) && !on("a*", vec![Method::GET]).covers(&on("ab", vec![])));
+        assert!(Matcher::default().covers(&on("a", vec![])) && !on("a", vec![]).covers(&Matcher::path(glob("/a"))));
     }
 
     #[test]

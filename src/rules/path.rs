@@ -29,6 +29,12 @@ impl<'a> Path<'a> {
         Self { odd: true, ..Self::new(raw) }
     }
 
+    /// A path that was normalised before.
+    #[must_use]
+    pub const fn normal(text: &'a str, odd: bool) -> Self {
+        Self { text: Cow::Borrowed(text), odd }
+    }
+
     /// The normalised text.
     #[must_use]
     pub fn as_str(&self) -> &str {

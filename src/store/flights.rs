@@ -20,6 +20,8 @@ enum Progress {
     Running,
     /// Stored: this answers the followers whose selecting fields match.
     Done(Arc<Entry>),
+    /// The function failed; what is stored and not fresh any more stands in.
+    Stale(Arc<Entry>),
     /// Not to be shared: each follower goes alone.
     Pass(NotStored),
     /// The first leader failed: the follower that sees it first leads.
@@ -33,6 +35,8 @@ enum Progress {
 pub enum Outcome {
     /// Stored: this answers the followers whose selecting fields match.
     Done(Arc<Entry>),
+    /// The function failed; what is stored and not fresh any more stands in.
+    Stale(Arc<Entry>),
     /// Not to be shared: each follower goes alone.
     Pass(NotStored),
     /// No answer, twice.
@@ -74,6 +78,16 @@ impl Flights {
         }
     }
 
+    /// Begins the flight of `key`, unless one runs.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, key: &CacheKey) -> Option<Lead> {
+        // a flight that runs has no room for followers here: it is not joined
+        match self.join(key, 0) {
+            Role::Lead(lead) => Some(lead),
+            Role::Follow(_) | Role::Crowded => None,
+        }
+    }
+
     /// Lets nobody join the flights of these keys any more: what they bring is of a time before a purge.
     pub fn detach(&self, is_purged: impl Fn(&KeyParts<'_>) -> bool) {
         self.0.retain(|key, _| !is_purged(&key.parts()));
@@ -112,6 +126,11 @@ impl Lead {
     /// Stored.
     pub fn done(self, entry: Arc<Entry>) {
         self.decide(Progress::Done(entry));
+    }
+
+    /// The function failed; this stands in.
+    pub fn stale(self, entry: Arc<Entry>) {
+        self.decide(Progress::Stale(entry));
     }
 
     /// Not to be shared.
@@ -168,6 +187,7 @@ impl Follower {
             let progress = self.heard.wait_for(|p| !matches!(p, Progress::Running)).await.map(|p| p.clone());
             match progress {
                 Ok(Progress::Done(entry)) => return Outcome::Done(entry),
+                Ok(Progress::Stale(entry)) => return Outcome::Stale(entry),
                 Ok(Progress::Pass(reason)) => return Outcome::Pass(reason),
                 Ok(Progress::Failed(cause)) => return Outcome::Failed(cause),
                 Ok(Progress::Vacant) if self.takes_over() => {

@@ -27,6 +27,17 @@ pub enum Purge {
     Prefix(Place),
 }
 
+/// What a purge does with what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Removes it.
+    Remove,
+    /// Ends its freshness: it is asked for again, and may be given meanwhile where the rule allows that.
+    Soften,
+    /// Nothing: it is only counted.
+    Count,
+}
+
 /// A URL without its scheme, or the beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

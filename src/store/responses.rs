@@ -50,6 +50,8 @@ pub enum Found {
         entry: Arc<Entry>,
         /// If it is not fresh: whether a pass marker is on the key.
         passing: bool,
+        /// If it is not fresh: whether the function failed so lately that it is not asked again.
+        backing_off: bool,
     },
     /// Answers under this key, but none to this request.
     NoVariant {
@@ -96,7 +98,7 @@ impl Responses {
         let Some(slot) = self.slots.get(key) else { return Found::Nothing };
         let passing = slot.is_passing(now);
         match slot.find(headers, &self.tick) {
-            Some(entry) => Found::Entry { entry, passing },
+            Some(entry) => Found::Entry { entry, passing, backing_off: slot.is_backing_off(now) },
             None if passing => Found::Pass,
             None => slot.newest().map_or(Found::Nothing, |entry| Found::NoVariant { flight: entry.selecting().flight_key(key, headers) }),
         }
@@ -136,6 +138,27 @@ impl Responses {
     /// Marks a key: until then equal requests do not wait for one another. What is stored under it stays.
     pub fn mark_pass(&self, key: &CacheKey, rule: &Arc<str>, until: Instant) {
         self.change(key, rule, |old, _| Some(Slot::passing(old, rule, until)));
+    }
+
+    /// The function failed when it was asked again for what is stored under a key.
+    pub fn mark_failed(&self, key: &CacheKey, now: Instant) {
+        if let Some(slot) = self.slots.peek(key) {
+            self.change(key, slot.rule(), |old, _| old.map(|slot| slot.failed(now)));
+        }
+    }
+
+    /// Whether a caller may have what is fresh under a key fetched anew: once a second, or one client could keep a function busy.
+    #[must_use]
+    pub fn may_force(&self, key: &CacheKey, now: Instant) -> bool {
+        let mut may = true;
+        if let Some(slot) = self.slots.peek(key) {
+            self.change(key, slot.rule(), |old, _| {
+                let forced = old.and_then(|slot| slot.forced(now));
+                may = forced.is_some();
+                forced
+            });
+        }
+        may
     }
 
     /// Removes whatever is stored under a key.

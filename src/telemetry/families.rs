@@ -112,7 +112,7 @@ families! {
     refused: IntCounterVec = "requests_refused_total" ["reason"] LATENCY;
     /// Requests that the admin address turned away: wrong Host, or neither socket nor token.
     door_refused: IntCounterVec = "admin_refused_total" ["reason"] LATENCY;
-    /// Look-ups in the cache. The hit rate is (hit + coalesced) / all; a bypass is no look-up.
+    /// Look-ups in the cache. The hit rate is (hit + stale + coalesced) / all; a bypass is no look-up.
     cache_lookups: IntCounterVec = "cache_lookups_total" ["rule", "result"] LATENCY;
     /// Requests that a cache rule matched but that were not looked up, by reason.
     cache_bypass: IntCounterVec = "cache_bypass_total" ["rule", "reason"] LATENCY;

@@ -11,7 +11,8 @@ use prometheus::{Histogram, IntCounter};
 use super::families::Families;
 use super::latency::{Digest, Windows};
 use super::lock;
-use super::record::{Finished, Outcome, Source};
+use super::phases::{Phases, Reading};
+use super::record::{Exchanged, Finished, Outcome, Source};
 
 /// Most functions with series of their own; the rest is [`OTHER`].
 pub const MOST: usize = 30;
@@ -30,6 +31,7 @@ pub struct Functions {
     by_name: ArcSwap<HashMap<Arc<str>, Arc<Function>>>,
     other: Arc<Function>,
     durations: AtomicUsize,
+    phases: AtomicUsize,
     admission: Mutex<()>,
     start: Instant,
 }
@@ -50,6 +52,7 @@ pub struct Function {
 struct State {
     requests: Vec<Pair>,
     latency: Windows,
+    phases: Phases,
     answered: bool,
 }
 
@@ -81,7 +84,9 @@ impl Functions {
     pub fn new(families: Arc<Families>, now: Instant) -> Self {
         let other = Arc::new(Function::new(&families, OTHER.into(), now));
         lock(&other.state).count(&families, OTHER, 200, Outcome::Forwarded, 0);
-        Self { families, by_name: ArcSwap::default(), other, durations: AtomicUsize::new(0), admission: Mutex::new(()), start: now }
+        lock(&other.state).phases = Phases::of_others(now);
+        let [durations, phases] = [0, 0].map(AtomicUsize::new);
+        Self { families, by_name: ArcSwap::default(), other, durations, phases, admission: Mutex::new(()), start: now }
     }
 
     /// Admits a name that a rule spells out, with the series of what the rule makes of good answers, at zero.
@@ -117,6 +122,15 @@ impl Functions {
         self.by_name.load().get(done.function).unwrap_or(&self.other).record(self, now, done);
     }
 
+    /// The phases of every function, by its name, those of [`OTHER`] last.
+    #[must_use]
+    pub fn phases(&self, now: Instant) -> Vec<(Arc<str>, Reading)> {
+        let mut all: Vec<_> = self.by_name.load().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.push(Arc::clone(&self.other));
+        all.iter().flat_map(|f| f.phases(now).into_iter().map(|phase| (Arc::clone(&f.name), phase))).collect()
+    }
+
     /// Every function by name, [`OTHER`] last and only if it counted something.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Function>> {
@@ -141,7 +155,7 @@ impl Function {
             bytes_in: families.request_bytes.with_label_values(label),
             bytes_out: families.response_bytes.with_label_values(label),
             slow: families.slow.with_label_values(label),
-            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), answered: false }),
+            state: Mutex::new(State { requests: Vec::new(), latency: Windows::new(now), phases: Phases::default(), answered: false }),
             name,
         }
     }
@@ -158,6 +172,27 @@ impl Function {
         state.count(&all.families, &self.name, done.status, done.outcome, 1);
         state.latency.record(now, done.duration);
         state.answered |= done.upstream.is_some_and(|call| call.status > 0);
+        drop(state);
+        if let Some(call) = done.upstream.filter(|call| !call.phases.is_empty()) {
+            self.record_phases(all, now, call);
+        }
+    }
+
+    fn record_phases(&self, all: &Functions, now: Instant, call: &Exchanged) {
+        let without_place: Vec<_> = {
+            let own = &mut lock(&self.state).phases;
+            call.phases.iter().filter(|phase| &*self.name == OTHER || !own.add(now, phase, &all.phases)).collect()
+        };
+        let others = &mut lock(&all.other.state).phases;
+        for phase in without_place {
+            others.add_other(now, phase.time);
+        }
+    }
+
+    /// What it reported of its phases.
+    #[must_use]
+    pub fn phases(&self, now: Instant) -> Vec<Reading> {
+        lock(&self.state).phases.read(now)
     }
 
     fn duration(&self, all: &Functions, source: Source) -> &Histogram {

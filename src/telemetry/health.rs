@@ -57,7 +57,7 @@ impl Window {
             return;
         }
         let result = done.cache.map(|c| c.result);
-        let hit = matches!(result, Some(LookupResult::Hit | LookupResult::Coalesced));
+        let hit = matches!(result, Some(LookupResult::Hit | LookupResult::Stale | LookupResult::Coalesced));
         let one = Sums {
             requests: 1,
             errors: u64::from(done.status >= 500),

@@ -83,7 +83,7 @@ impl Ring {
         slot.slow += u64::from(done.is_slow());
         slot.shed += u64::from(done.outcome == super::Outcome::Shed);
         if let Some(cache) = &done.cache {
-            let hit = matches!(cache.result, LookupResult::Hit | LookupResult::Coalesced);
+            let hit = matches!(cache.result, LookupResult::Hit | LookupResult::Stale | LookupResult::Coalesced);
             slot.hits += u64::from(hit);
             slot.lookups += u64::from(cache.result != LookupResult::Bypass);
         }
@@ -159,7 +159,7 @@ mod tests {
         let [first, second, third] = read.slots.as_slice() else { unreachable!("25 s are three slots") };
         let times = [0, 10, 20].map(|s| date(begin + Duration::from_secs(s)));
         assert_eq!([&first.at, &second.at, &third.at], times.each_ref());
-        assert_eq!(first.sums, Sums { requests: 5, lookups: 4, hits: 2, ..Sums::default() });
+        assert_eq!(first.sums, Sums { requests: 6, lookups: 5, hits: 3, ..Sums::default() });
         assert_eq!(second.sums, Sums::default());
         assert_eq!(third.sums, Sums { requests: 8, errors: 1, slow: 1, shed: 1, webhooks: 4, duplicates: 2, ..Sums::default() });
     }

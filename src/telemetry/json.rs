@@ -1,7 +1,7 @@
 //! The shape of `GET /metrics` as JSON (interface.md 4). Keys are camelCase; times are in ms where the key ends in `Ms`, sizes in
 //! bytes, rates from 0 to 1. Every key is always there, every figure is a number from the start: nothing is null.
 //!
-//! Figures of parts that are not built yet (stale answers, cold starts) are 0.
+//! Figures of parts that are not built yet (cold starts) are 0.
 
 use std::collections::BTreeMap;
 
@@ -104,7 +104,7 @@ pub struct Pool {
 }
 
 /// One function.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handler {
     /// Requests answered for it, whoever answered.
@@ -125,6 +125,8 @@ pub struct Handler {
     pub p90_ms: f64,
     /// 99 % of them did.
     pub p99_ms: f64,
+    /// What it reports of its phases by `Server-Timing`, such as `db`; those of the last minutes.
+    pub phases: BTreeMap<String, Summary>,
 }
 
 /// Memory, in bytes.
@@ -218,6 +220,8 @@ pub struct Config {
     pub hash: String,
     /// The last attempt to load rules; the start is the first.
     pub last_reload: LastReload,
+    /// Whether a restart would change settings or fail.
+    pub restart_needed: bool,
 }
 
 /// The last attempt to load rules.

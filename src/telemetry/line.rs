@@ -70,7 +70,8 @@ pub fn level(done: &Finished<'_>, event: Event) -> Level {
     }
 }
 
-/// Appends one line, fields in the order of interface.md 6; a field without a value is left out.
+/// Appends one line, fields in the order of interface.md 6; a field without a value is left out. A slow line has `spent` and `phases` too,
+/// behind `upstream`.
 pub fn push(out: &mut Vec<u8>, shared: &mut Shared, wall: SystemTime, event: Event, done: &Finished<'_>) {
     out.extend_from_slice(b"{\"ts\":\"");
     shared.push_date(out, wall);
@@ -101,6 +102,9 @@ pub fn push(out: &mut Vec<u8>, shared: &mut Shared, wall: SystemTime, event: Eve
     millis(out, key!("duration_ms"), done.duration);
     if let Some(call) = done.upstream {
         push_upstream(out, shared, call);
+    }
+    if event == Event::Slow {
+        push_spent(out, done);
     }
     number(out, key!("bytes_in"), done.bytes_in);
     number(out, key!("bytes_out"), done.bytes_out);
@@ -133,6 +137,26 @@ fn push_upstream(out: &mut Vec<u8>, shared: &mut Shared, call: &Exchanged) {
     flag(out, key!("reused"), call.reused);
     number(out, key!("retries"), call.retries.into());
     out.push(b'}');
+}
+
+/// Where the time of a slow request went, and what the function says of its part.
+fn push_spent(out: &mut Vec<u8>, done: &Finished<'_>) {
+    let spent = done.spent();
+    millis(out, ",\"spent\":{\"waited_ms\":", spent.waited);
+    millis(out, key!("connect_ms"), spent.connect);
+    millis(out, key!("function_ms"), spent.function);
+    millis(out, key!("answer_ms"), spent.answer);
+    millis(out, key!("rest_ms"), spent.rest);
+    out.push(b'}');
+    let phases = done.upstream.map_or(&[][..], |call| &call.phases);
+    for (i, phase) in phases.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { b",\"phases\":{" } else { b"," });
+        push_masked(out, &phase.name);
+        millis(out, ":", phase.time);
+    }
+    if !phases.is_empty() {
+        out.push(b'}');
+    }
 }
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
@@ -190,8 +214,9 @@ fn cut(text: &str, most: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::super::record::tests_support::{exchanged, finished};
-    use super::super::record::{CacheRecord, DedupResult, LookupResult, Outcome};
+    use super::super::record::{CacheRecord, DedupResult, LookupResult, Outcome, Phases};
     use super::*;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     fn line(event: Event, done: &Finished<'_>) -> String {
         let (mut out, wall) = (Vec::new(), UNIX_EPOCH + Duration::from_millis(1_800_000_000_007));
@@ -202,8 +227,11 @@ mod tests {
 
     #[test]
     fn a_line_has_every_field_in_its_order() {
-        let call = Exchanged { connect: Some(Duration::from_micros(1500)), ..exchanged() };
+        let said =
+            HeaderMap::from_iter([(HeaderName::from_static("server-timing"), HeaderValue::from_static("db;dur=5.3,u-250788123456;dur=1"))]);
+        let call = Exchanged { connect: Some(Duration::from_micros(1500)), phases: Phases::of(&said), ..exchanged() };
         let done = Finished {
+            duration: Duration::from_millis(20),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
             outcome: Outcome::Miss,
             cache: Some(CacheRecord {
@@ -230,14 +258,17 @@ mod tests {
             ..finished()
         };
         let got = [Event::Request, Event::Slow].map(|event| line(event, &done));
-        let tail = concat!(
+        let start = concat!(
             r#""request_id":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","method":"GET","path":"/functions/v1/profile/me","function":"profile","#,
-            r#""status":200,"outcome":"miss","rule":"profile","reason":"set_cookie","age_s":3,"dedup":{"ids":3,"new":2,"repeated":1,"waited_ms":7.000},"duration_ms":12.000,"#,
+            r#""status":200,"outcome":"miss","rule":"profile","reason":"set_cookie","age_s":3,"dedup":{"ids":3,"new":2,"repeated":1,"waited_ms":7.000},"duration_ms":20.000,"#,
             r#""upstream":{"addr":"127.0.0.1:9000","status":200,"connect_ms":1.500,"first_byte_ms":8.000,"reused":true,"retries":0},"#,
-            r#""bytes_in":0,"bytes_out":40,"slow":true,"error":"response_cut","gen":1}"#,
-            "\n"
         );
-        let head = |level: &str, event: &str| format!(r#"{{"ts":"2027-01-15T08:00:00.007Z","level":"{level}","event":"{event}",{tail}"#);
-        assert_eq!(got, [head("info", "request"), head("warn", "slow")]);
+        let spent = concat!(
+            r#""spent":{"waited_ms":7.000,"connect_ms":1.500,"function_ms":6.500,"answer_ms":2.000,"rest_ms":3.000},"#,
+            r#""phases":{"db":5.300,"u-***":1.000},"#,
+        );
+        let end = concat!(r#""bytes_in":0,"bytes_out":40,"slow":true,"error":"response_cut","gen":1}"#, "\n");
+        let head = |level: &str, event: &str| format!(r#"{{"ts":"2027-01-15T08:00:00.007Z","level":"{level}","event":"{event}",{start}"#);
+        assert_eq!(got, [format!("{}{end}", head("info", "request")), format!("{}{spent}{end}", head("warn", "slow"))]);
     }
 }

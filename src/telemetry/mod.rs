@@ -15,6 +15,7 @@ pub mod json;
 pub mod latency;
 pub mod line;
 pub mod log;
+pub mod phases;
 pub mod process;
 pub mod prometheus_text;
 pub mod readings;
@@ -151,6 +152,11 @@ impl Metrics {
         self.families.shed.with_label_values(&[reason.as_str()]).inc();
     }
 
+    /// A stored answer was asked for again on behalf of those who come later: no request of its own, so [`Metrics::record`] sees none.
+    pub fn refreshed(&self, rule: &str, result: RefreshResult) {
+        self.families.cache_refreshes.with_label_values(&[rule, result.as_str()]).inc();
+    }
+
     /// The sidecar refused a request for what it is or how it came. [`Metrics::record`] does not count this, as it knows no reasons.
     pub fn refused(&self, reason: RefusedReason) {
         self.families.refused.with_label_values(&[reason.as_str()]).inc();
@@ -226,7 +232,9 @@ impl Metrics {
         }
         let (process, health) = (Process::read(), self.health());
         let log_lines_dropped = self.log.as_ref().map_or(0, AccessLog::dropped);
-        let scrape = Scrape { readings: &readings, process: &process, health: &health, log_lines_dropped, version: VERSION };
+        let phases = self.functions.phases(self.clock.now());
+        let scrape =
+            Scrape { readings: &readings, process: &process, health: &health, phases: &phases, log_lines_dropped, version: VERSION };
         prometheus_text::render(self.registry.gather(), &scrape)
     }
 

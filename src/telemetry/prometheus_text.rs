@@ -1,16 +1,22 @@
 //! The Prometheus text: what requests moved, and what the [`Readings`] say at this moment.
 
+use std::sync::Arc;
+
 use prometheus::TextEncoder;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType, Summary};
 
 use super::families::PREFIX;
 use super::health::Health;
+use super::phases::Reading;
 use super::process::Process;
 use super::readings::{Config, Readings};
 use crate::upstream::health::Status;
 
 /// The type of the text. Never the caller's `Accept` list given back.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const PHASES: &str = "Time a function reports for a phase of its work by Server-Timing (db;dur=53), summed up for each answer that names it. At \
+most 8 phases a function and 90 in all; further ones count as phase other of function other.";
 
 /// Everything that goes into one text.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ pub struct Scrape<'a> {
     pub process: &'a Process,
     /// What the window says.
     pub health: &'a Health,
+    /// What functions report of their phases, by function.
+    pub phases: &'a [(Arc<str>, Reading)],
     /// Access lines lost.
     pub log_lines_dropped: u64,
     /// Version of this program.
@@ -48,6 +56,7 @@ pub fn render(counted: Vec<MetricFamily>, scrape: &Scrape<'_>) -> String {
             .flatten()
             .map(|t| t.family(PREFIX)),
     );
+    all.push(phases(scrape.phases));
     all.extend(process(scrape.process).into_iter().map(|t| t.family("")));
     all.retain(|family| !family.get_metric().is_empty());
     all.sort_by(|a, b| a.name().cmp(b.name()));
@@ -80,14 +89,18 @@ impl Table {
     }
 }
 
-fn metric(labels: &[&str], values: Vec<String>, value: f64, counter: bool) -> Metric {
+fn labelled(labels: &[&str], values: Vec<String>) -> Metric {
     let pairs = labels.iter().zip(values).map(|(name, value)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value(value);
         pair
     });
-    let mut metric = Metric::from_label(pairs.collect());
+    Metric::from_label(pairs.collect())
+}
+
+fn metric(labels: &[&str], values: Vec<String>, value: f64, counter: bool) -> Metric {
+    let mut metric = labelled(labels, values);
     if counter {
         let mut inner = Counter::default();
         inner.set_value(value);
@@ -196,6 +209,11 @@ fn config(config: &Config) -> Vec<Table> {
             float(config.generation),
         ),
         Table::one("config_file_differs", "1 if the rules file on disk is not what is in force, else 0.", flag(config.file_differs)),
+        Table::one(
+            "config_restart_needed",
+            "1 if a restart would change settings or fail, as the sidecar file was changed, else 0; /config says what.",
+            flag(config.restart_needed),
+        ),
     ]
 }
 
@@ -235,6 +253,24 @@ fn own(scrape: &Scrape<'_>) -> Vec<Table> {
         ),
         Table::by("build_info", "Always 1; the version is in the label.", &["version"], [([scrape.version.to_owned()], 1.0)]),
     ]
+}
+
+/// Sums and counts: quantiles of so many phases would be a third of all series. The JSON document has them.
+fn phases(phases: &[(Arc<str>, Reading)]) -> MetricFamily {
+    let metric = |(function, phase): &(Arc<str>, Reading)| {
+        let mut summary = Summary::default();
+        summary.set_sample_count(phase.count);
+        summary.set_sample_sum(phase.sum.as_secs_f64());
+        let mut metric = labelled(&["function", "phase"], vec![function.to_string(), phase.name.to_string()]);
+        metric.set_summary(summary);
+        metric
+    };
+    let mut family = MetricFamily::default();
+    family.set_name(format!("{PREFIX}function_phase_seconds"));
+    family.set_help(PHASES.to_owned());
+    family.set_field_type(MetricType::SUMMARY);
+    family.set_metric(phases.iter().map(metric).collect());
+    family
 }
 
 /// The names every Prometheus client library gives these.

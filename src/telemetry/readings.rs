@@ -97,6 +97,8 @@ pub struct Config {
     pub failures: u64,
     /// Whether the file on disk is not what is in force.
     pub file_differs: bool,
+    /// Whether the sidecar file says other than what runs.
+    pub restart_needed: bool,
 }
 
 #[cfg(test)]
@@ -136,6 +138,7 @@ pub mod tests_support {
                 successes: 1,
                 failures: 0,
                 file_differs: false,
+                restart_needed: false,
             },
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dedup::Repeats;
+pub use crate::upstream::timing::Phases;
 
 pub use super::words::{DedupResult, DoorRefusal, LookupResult, Outcome, RefreshResult, RefusedReason, ShedReason, Source};
 
@@ -106,6 +107,23 @@ pub struct Exchanged {
     pub reused: bool,
     /// Further attempts after the first.
     pub retries: u32,
+    /// What the function says of how it spent its time.
+    pub phases: Phases,
+}
+
+/// Where the time of a request went; the parts add up to all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Waiting for another request: a copy of the webhook in flight, or the fetch of the same answer.
+    pub waited: Duration,
+    /// Opening a connection.
+    pub connect: Duration,
+    /// From there to the head of the function's answer, further attempts included.
+    pub function: Duration,
+    /// From there to the end of the function's answer.
+    pub answer: Duration,
+    /// The rest: the sidecar, and the caller's sending and reading.
+    pub rest: Duration,
 }
 
 impl Finished<'_> {
@@ -120,6 +138,16 @@ impl Finished<'_> {
     pub fn until_head(&self) -> Duration {
         let body = self.upstream.map_or(Duration::ZERO, |u| u.total.saturating_sub(u.first_byte));
         self.duration.saturating_sub(body)
+    }
+
+    /// Where its time went.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        let Some(rest) = self.overhead() else { return Spent { waited: self.duration, ..Spent::default() } };
+        let waited = self.dedup.map_or(Duration::ZERO, |d| d.waited);
+        let Some(call) = self.upstream else { return Spent { waited, rest, ..Spent::default() } };
+        let (connect, answer) = (call.connect.unwrap_or_default(), call.total.saturating_sub(call.first_byte));
+        Spent { waited, connect, function: call.first_byte.saturating_sub(connect), answer, rest }
     }
 
     /// Time that neither the function nor a copy in flight took: what the sidecar, and the caller's sending and reading,
@@ -176,6 +204,7 @@ pub mod tests_support {
             total: Duration::from_millis(10),
             reused: true,
             retries: 0,
+            phases: Phases::default(),
         }
     }
 }

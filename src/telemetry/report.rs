@@ -105,7 +105,8 @@ fn handlers(from: &Sources<'_>) -> Handlers {
         outcomes.iter_mut().zip(counted.outcomes).for_each(|(sum, n)| *sum += n);
         let (requests, errors, slow) = (counted.outcomes.iter().sum(), counted.errors, counted.slow);
         let Summary { p50_ms, p90_ms, p99_ms, .. } = latency;
-        Handler { requests, errors, loaded: counted.answered, load_time_ms: 0.0, cold_starts: 0, slow, p50_ms, p90_ms, p99_ms }
+        let phases = function.phases(from.now).into_iter().filter(|p| p.count > 0).map(|p| (p.name.to_string(), p.recent)).collect();
+        Handler { requests, errors, loaded: counted.answered, load_time_ms: 0.0, cold_starts: 0, slow, p50_ms, p90_ms, p99_ms, phases }
     };
     let handlers = from.functions.all().iter().map(|f| (f.name().to_owned(), handler(f))).collect();
     let by_outcome = Outcome::ALL.iter().map(|o| (o.as_str(), outcomes[*o as usize])).collect();
@@ -117,7 +118,7 @@ fn cache_rule(name: &str, rule: &rules::CacheRule, store: &readings::Cache) -> C
     CacheRule {
         hits: rule.looked_up(LookupResult::Hit) + rule.looked_up(LookupResult::Coalesced),
         misses: rule.looked_up(LookupResult::Miss) + rule.looked_up(LookupResult::Revalidated),
-        stale: 0,
+        stale: rule.looked_up(LookupResult::Stale),
         bypassed: rule.bypassed(),
         size: usage.map_or(0, |u| u.entries),
         bytes: usage.map_or(0, |u| u.bytes),
@@ -150,5 +151,6 @@ fn pool(pool: &readings::Pool) -> Pool {
 
 fn config(config: &readings::Config) -> Config {
     let result = if config.last_reload_ok { "success" } else { "failure" };
-    Config { generation: config.generation, hash: config.hash.clone(), last_reload: LastReload { result, at: date(config.last_reload) } }
+    let last_reload = LastReload { result, at: date(config.last_reload) };
+    Config { generation: config.generation, hash: config.hash.clone(), last_reload, restart_needed: config.restart_needed }
 }

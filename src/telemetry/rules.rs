@@ -17,7 +17,8 @@ use crate::engine::RuleSet;
 /// Most rule names of one kind in the life of the process; reloads that name more get no series for them.
 const MOST: usize = 200;
 /// Results of a look-up that have a series.
-const LOOKUPS: [LookupResult; 4] = [LookupResult::Hit, LookupResult::Miss, LookupResult::Coalesced, LookupResult::Revalidated];
+const LOOKUPS: [LookupResult; 5] =
+    [LookupResult::Hit, LookupResult::Stale, LookupResult::Miss, LookupResult::Coalesced, LookupResult::Revalidated];
 /// Results of an event.
 const MESSAGES: [DedupResult; 4] = [DedupResult::New, DedupResult::Duplicate, DedupResult::Joined, DedupResult::Timeout];
 
@@ -174,7 +175,7 @@ impl CacheRule {
                 self.fetch_nanos.fetch_add(u64::try_from(call.total.as_nanos()).unwrap_or(u64::MAX), Relaxed);
                 self.fetches.fetch_add(1, Relaxed);
             }
-            (LookupResult::Hit | LookupResult::Coalesced, _) => {
+            (LookupResult::Hit | LookupResult::Stale | LookupResult::Coalesced, _) => {
                 let fetches = self.fetches.load(Relaxed).max(1) as f64;
                 self.saved.inc_by(self.fetch_nanos.load(Relaxed) as f64 / fetches / 1e9);
             }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
+mod document;
+mod phases;
 mod series;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +29,7 @@ fn rule<S>(name: &str, function: &str, settings: S) -> Arc<Rule<S>> {
 }
 
 fn rules() -> RuleSet {
-    let settings =
-        cache::Settings { ttl: cache::Ttl::Usual(Duration::from_mins(1)), scope: cache::Scope::Public, statuses: cache::Statuses::Usual };
+    let settings = cache::Settings::new(cache::Ttl::Usual(Duration::from_mins(1)), cache::Scope::Public);
     let mut rules = RuleSet::default();
     rules.cache.include = ["profile", "state", "config", "health"].map(|name| rule(name, &format!("{name}*"), settings.clone())).to_vec();
     rules.dedup.include = vec![rule("whatsapp", "wa-webhook-core", dedup::Settings::default())];
@@ -105,7 +106,7 @@ fn json_has_its_shape_before_traffic() {
     let json = serde_json::to_value(metrics.json()).expect("plain values");
     assert_eq!(json["cache"]["profile"]["hitRate"], 0.0);
     assert_eq!(json["metrics"]["latency"]["p99Ms"], 0.0);
-    metrics.record(&finished());
+    metrics.record(&Finished { upstream: Some(&phases::said("db;dur=5")), ..finished() });
     let json = serde_json::to_value(metrics.json()).expect("plain values");
     let mut keys = BTreeSet::new();
     paths(&json, "", &mut keys);

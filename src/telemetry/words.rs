@@ -2,10 +2,10 @@
 
 /// A closed list of words: one enum for label, JSON key and log field, so that they cannot drift apart.
 macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$about:meta])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $word:literal,)+ }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
+        pub enum $name { $($(#[doc = $doc])* $variant,)+ }
 
         impl $name {
             /// Every word, in the order of declaration, for series that start at zero.
@@ -15,6 +15,13 @@ macro_rules! words {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// What it means, for the documentation.
+            #[cfg(test)]
+            #[must_use]
+            pub fn about(self) -> String {
+                match self { $(Self::$variant => [$($doc),*].concat().trim().to_owned(),)+ }
             }
         }
     };
@@ -27,6 +34,8 @@ words! {
         Forwarded = "forwarded",
         /// Answered from the cache.
         Hit = "hit",
+        /// Answered from the cache with what is not fresh any more: a new answer is being fetched, or the function failed.
+        Stale = "stale",
         /// Looked up, not found, answered by a function's fresh answer: its own or, coalesced, another request's.
         Miss = "miss",
         /// Answered from the cache, after the function said that what is stored is still good.
@@ -71,6 +80,8 @@ words! {
     LookupResult {
         /// A fresh entry answered.
         Hit = "hit",
+        /// One that is not fresh any more answered.
+        Stale = "stale",
         /// None; this request fetched.
         Miss = "miss",
         /// None; the answer that another request was fetching answered this one too.

@@ -11,7 +11,7 @@ use crate::support::sidecar::in_front_of;
 const RULES: &str = r"
 cache:
   include:
-    - { name: suite, match: { path: '/test/**' }, ttl: 0s, scope: standard, statuses: any }
+    - { name: suite, match: { path: '/test/**' }, ttl: 0s, scope: standard, statuses: any, stale_if_error: 1h, client_control: honour }
 ";
 
 fn file(name: &str) -> PathBuf {

@@ -272,9 +272,14 @@ fn init_writes_what_check_accepts_and_touches_nothing_that_is_there() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, text) = said(&["init", &at]);
-    assert!(code == Some(0) && text.matches("wrote ").count() == 2 && text.contains("next: edge-sidecar check"), "{text}");
+    assert!(code == Some(0) && text.matches("wrote ").count() == 4 && text.contains("next: edge-sidecar check"), "{text}");
     let (code, text) = said(&["check", "--deny-warnings", &rules.display().to_string(), &sidecar.display().to_string()]);
     assert_eq!(code, Some(0), "{text}");
+    for (kind, file) in [("rules", &rules), ("sidecar", &sidecar)] {
+        let text = fs::read_to_string(file).expect("readable");
+        let named = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema=")).expect("a schema");
+        assert_eq!(said(&["schema", kind]), (Some(0), fs::read_to_string(config.join(named)).expect("beside it")), "{kind}");
+    }
     std::fs::write(&rules, "version: 1\n# mine\n").expect("writable");
     std::fs::remove_file(&sidecar).expect("it is there");
     let (code, text) = said(&["init", &at]);
@@ -291,7 +296,9 @@ fn completions_name_every_command() {
         let output = output(&["completions", shell]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        for command in ["run", "init", "check", "explain", "reload", "rollback", "drain", "probe", "trace", "purge", "completions"] {
+        for command in
+            ["run", "init", "schema", "check", "explain", "reload", "rollback", "drain", "probe", "trace", "purge", "completions"]
+        {
             assert!(text.contains(command), "{shell}: {command}");
         }
     }

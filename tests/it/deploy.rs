@@ -1,6 +1,8 @@
 //! The manifests of `deploy/kubernetes`, as `kubectl kustomize` renders them: judged by `kubernetes-validate --strict` and by what it does
 //! not see (`manifests`): what names what, closed words, the kinds of the Prometheus operator. Then every key and every word is misspelt once.
+//! A second linter's opinion is in `findings`.
 
+mod findings;
 mod manifests;
 mod mutants;
 

@@ -1,9 +1,7 @@
 //! Hot reload with the real watcher: however the file is changed, the new rules come into force, and a bad file changes nothing.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use edge_sidecar::clock::Clock;
@@ -13,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::client::{get, send};
 use crate::support::command::{Process, rename_over};
+use crate::support::configmap;
 use crate::support::origin::{Origin, Reply};
 use crate::support::sidecar::{Sidecar, in_front_of};
 use crate::support::until;
@@ -85,20 +84,6 @@ impl Watched {
     }
 }
 
-/// Puts a text in place as the kubelet does: a new folder, then one swap of the link `..data`.
-fn kubelet(folder: &Path, text: &str) {
-    static STAMP: AtomicU32 = AtomicU32::new(0);
-    let stamp = format!("..2026_11_25_{}", STAMP.fetch_add(1, Relaxed));
-    let old = fs::read_link(folder.join("..data")).ok();
-    fs::create_dir(folder.join(&stamp)).expect("a folder");
-    fs::write(folder.join(&stamp).join("rules.yaml"), text).expect("writable");
-    symlink(&stamp, folder.join("..data_tmp")).expect("a link");
-    fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("renamed");
-    if let Some(old) = old {
-        fs::remove_dir_all(folder.join(old)).expect("removed");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_written_in_place_or_renamed_over_comes_into_force() {
     let w = Watched::start().await;
@@ -117,13 +102,12 @@ async fn a_file_written_in_place_or_renamed_over_comes_into_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_map_is_followed_swap_after_swap() {
     let w = Watched::prepared(|folder| {
-        kubelet(folder, &caching("one"));
-        symlink("..data/rules.yaml", folder.join("rules.yaml")).expect("a link");
+        configmap::swap(folder, &caching("one"));
     })
     .await;
     // a watch on the file itself is dead after the first swap
     for (generation, cached, not) in [(2, "two", "one"), (3, "three", "two"), (4, "one", "three")] {
-        kubelet(w.folder.path(), &caching(cached));
+        configmap::swap(w.folder.path(), &caching(cached));
         w.until_generation(generation, "swapped").await;
         w.caches(cached, not).await;
     }

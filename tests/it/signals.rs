@@ -90,7 +90,7 @@ async fn before_traffic_every_rate_is_zero_and_nothing_is_null() {
     let text = sidecar.prometheus().await;
     assert_eq!(promtool(&text), Ok(()));
     let all = Exposition::read(&text);
-    assert_eq!((all.sum("requests_total", &[]), all.of("cache_lookups_total", &[("rule", "profile")]).len()), (0.0, 4));
+    assert_eq!((all.sum("requests_total", &[]), all.of("cache_lookups_total", &[("rule", "profile")]).len()), (0.0, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

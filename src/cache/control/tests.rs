@@ -120,8 +120,9 @@ fn ages() {
 #[test]
 fn wishes_of_a_request() {
     let wishes = Wishes::of(&fields(&[("cache-control", "max-age=0, No-Store"), ("cache-control", "only-if-cached")]));
-    assert_eq!(wishes, Wishes { no_store: true, only_if_cached: true });
-    assert_eq!(Wishes::of(&fields(&[("cache-control", "no-cache")])), Wishes::default());
+    assert!(wishes.no_store && wishes.only_if_cached);
+    let others = Wishes::of(&fields(&[("cache-control", "no-cache")]));
+    assert!(!others.no_store && !others.only_if_cached);
 }
 
 proptest! {

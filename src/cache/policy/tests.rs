@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::{Scope, Statuses, Ttl};
+use crate::cache::{Entry, Scope, Ttl};
 use crate::clock::Clock;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -16,7 +16,7 @@ fn fields(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn usual(ttl: Duration) -> Settings {
-    Settings { ttl: Ttl::Usual(ttl), scope: Scope::Public, statuses: Statuses::Usual }
+    Settings::new(Ttl::Usual(ttl), Scope::Public)
 }
 
 fn judge_with(settings: &Settings, request: &[(&str, &str)], status: u16, answer: &[(&str, &str)]) -> Result<Storable, NotStored> {
@@ -42,8 +42,7 @@ fn statuses() {
         };
         assert_eq!((verdict(status, &[]), verdict(status, &stated)), expected, "{status}");
     }
-    let by_status =
-        Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
+    let by_status = Settings::new(Ttl::ByStatus(vec![(404, MINUTE), (500, MINUTE), (302, MINUTE)]), Scope::Public);
     let judged = |status| judge_with(&by_status, &[], status, &[]).err();
     assert_eq!(judged(404), None);
     assert_eq!([judged(200), judged(500), judged(302)], [Some(NotStored::NoFreshness), Some(NotStored::Status), Some(NotStored::Status)]);
@@ -97,7 +96,7 @@ fn lifetimes_follow_the_rule_of_the_moment() {
     assert_eq!(lifetime(&plain, &usual(MINUTE)), MINUTE);
     assert_eq!(lifetime(&plain, &usual(2 * MINUTE)), 2 * MINUTE, "a longer ttl acts on what is stored");
     assert_eq!(lifetime(&plain, &usual(Duration::ZERO)), Duration::ZERO);
-    let other = Settings { ttl: Ttl::ByStatus(vec![(404, MINUTE)]), scope: Scope::Public, statuses: Statuses::Usual };
+    let other = Settings::new(Ttl::ByStatus(vec![(404, MINUTE)]), Scope::Public);
     assert_eq!(lifetime(&plain, &other), Duration::ZERO, "no ttl for this status any more");
     assert_eq!(lifetime(&facts(&[("cache-control", "max-age=5")]), &usual(MINUTE)), Duration::from_secs(5), "its own comes first");
     for broken in ["max-age=0x", "max-age=-1", "s-maxage=", "no-cache", "max-age=60, no-cache"] {
@@ -142,10 +141,90 @@ fn fresh_until_its_age_reaches_its_lifetime() {
     clock.advance(seconds(49));
     assert_eq!(judged(&usual(MINUTE)), Freshness::Fresh { age: seconds(59), left: seconds(1) });
     clock.advance(seconds(1));
-    assert_eq!(judged(&usual(MINUTE)), Freshness::Expired { since: seconds(0) });
+    let expired = |age, since| Freshness::Expired { age: seconds(age), since: seconds(since), meanwhile: false, on_error: false };
+    assert_eq!(judged(&usual(MINUTE)), expired(60, 0));
     assert_eq!(judged(&usual(2 * MINUTE)), Freshness::Fresh { age: seconds(60), left: seconds(60) }, "after a reload");
     clock.advance(seconds(5));
-    assert_eq!(judged(&usual(MINUTE)), Freshness::Expired { since: seconds(5) });
+    assert_eq!(judged(&usual(MINUTE)), expired(65, 5));
+}
+
+/// Up to which second after its freshness an answer may be given, meanwhile and on error.
+fn windows_of(answer: &[(&str, &str)]) -> (u64, u64) {
+    let clock = Clock::manual();
+    let settings = Settings { while_revalidate: Duration::from_secs(7), if_error: Duration::from_secs(9), ..usual(MINUTE) };
+    let headers = fields(&[answer, &[("etag", "\"a\"")]].concat());
+    let answer = Answer { status: 200, headers: &headers, delay: Duration::ZERO, now: clock.now(), wall: clock.wall() };
+    let entry = Entry::new("r".into(), storable(&settings, &HeaderMap::new(), &answer, 0).expect("storable"), &headers, [], &[]);
+    clock.advance(lifetime(entry.facts(), &settings));
+    let (mut meanwhile, mut on_error) = (0, 0);
+    for second in 0..40 {
+        if let Freshness::Expired { meanwhile: m, on_error: e, .. } =
+            freshness(&entry, &settings, clock.now() + Duration::from_secs(second))
+        {
+            meanwhile = if m { second } else { meanwhile };
+            on_error = if e { second } else { on_error };
+        }
+    }
+    (meanwhile, on_error)
+}
+
+#[test]
+fn how_long_an_answer_may_be_given_once_it_is_not_fresh() {
+    for (said, expected) in [
+        ("max-age=5", (7, 9)),
+        ("max-age=5, stale-while-revalidate=20", (20, 9)),
+        ("max-age=5, stale-if-error=20", (7, 20)),
+        ("max-age=5, stale-while-revalidate=0", (0, 9)),
+        ("max-age=5, stale-if-error=x", (7, 0)),
+        ("s-maxage=5", (0, 0)),
+        ("s-maxage=5, stale-while-revalidate=20", (20, 0)),
+        ("max-age=5, must-revalidate, stale-if-error=20", (0, 0)),
+        ("max-age=5, proxy-revalidate", (0, 0)),
+        ("no-cache, stale-while-revalidate=20", (0, 0)),
+    ] {
+        assert_eq!(windows_of(&[("cache-control", said)]), expected, "{said}");
+    }
+    assert_eq!(windows_of(&[("cdn-cache-control", "max-age=5, stale-if-error=3"), ("cache-control", "no-store")]), (7, 3));
+}
+
+#[test]
+fn a_soft_purge_ends_freshness_and_begins_the_windows() {
+    let clock = Clock::manual();
+    let settings = Settings { while_revalidate: Duration::from_secs(7), ..usual(MINUTE) };
+    let headers = HeaderMap::new();
+    let answer = Answer { status: 200, headers: &headers, delay: Duration::ZERO, now: clock.now(), wall: clock.wall() };
+    let entry = Entry::new("r".into(), storable(&settings, &headers, &answer, 0).expect("storable"), &headers, [], &[]);
+    clock.advance(Duration::from_secs(10));
+    let softened = entry.softened(clock.now());
+    clock.advance(Duration::from_secs(7));
+    assert!(matches!(freshness(&entry, &settings, clock.now()), Freshness::Fresh { .. }));
+    let judged = |clock: &Clock| freshness(&softened, &settings, clock.now());
+    let (age, since) = (Duration::from_secs(17), Duration::from_secs(7));
+    assert_eq!(judged(&clock), Freshness::Expired { age, since, meanwhile: true, on_error: false });
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(judged(&clock), Freshness::Expired { meanwhile: false, .. }));
+}
+
+#[test]
+fn a_token_that_is_over_ends_the_windows_too() {
+    let clock = Clock::manual();
+    let settings = Settings { if_error: MINUTE, ..Settings::new(Ttl::Usual(MINUTE), Scope::PerCaller) };
+    let facts = Facts {
+        status: 200,
+        directives: Directives::default(),
+        initial_age: Duration::ZERO,
+        received: clock.now(),
+        date: None,
+        token_left: Some(70),
+        softened: None,
+    };
+    let storable = Storable { facts, selecting: Selecting::default() };
+    let entry = Entry::new("r".into(), storable, &HeaderMap::new(), [], &[]);
+    let on_error = |seconds| match freshness(&entry, &settings, clock.now() + Duration::from_secs(seconds)) {
+        Freshness::Expired { on_error, .. } => Some(on_error),
+        Freshness::Fresh { .. } => None,
+    };
+    assert_eq!([59, 60, 69, 70].map(on_error), [None, Some(true), Some(true), Some(false)]);
 }
 
 /// Directives that do not forbid storing, some malformed. `must-understand` is left out: it lifts `no-store`.
@@ -211,7 +290,7 @@ proptest! {
         answer.extend(lines(&directives, breaks));
         let answer: Vec<(&str, &str)> = answer.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         for scope in [Scope::Public, Scope::PerCaller, Scope::Anonymous] {
-            let settings = Settings { ttl: Ttl::Usual(MINUTE), scope, statuses: Statuses::Usual };
+            let settings = Settings::new(Ttl::Usual(MINUTE), scope);
             prop_assert!(judge_with(&settings, &[], 200, &answer).is_err(), "{:?}", answer);
         }
     }

@@ -15,7 +15,8 @@ const MODIFIED: &str = "Sat, 01 Jan 2022 00:00:00 GMT";
 fn stored(status: u16, fields: &[(&str, &str)]) -> Entry {
     let received = Clock::manual().now();
     let date = date::parse(b"Sun, 02 Jan 2022 00:00:00 GMT");
-    let facts = Facts { status, directives: Directives::default(), initial_age: Duration::ZERO, received, date, token_left: None };
+    let facts =
+        Facts { status, directives: Directives::default(), initial_age: Duration::ZERO, received, date, token_left: None, softened: None };
     let storable = Storable { facts, selecting: Selecting::default() };
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     Entry::new("r".into(), storable, &HeaderMap::new(), fields, &[Bytes::from_static(b"0123456789")])

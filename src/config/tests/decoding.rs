@@ -36,15 +36,15 @@ fn defaults_are_those_of_the_interface() {
 fn values_are_taken_over() {
     let rules = good(
         "version: 1\ncache:\n  include:\n    - name: a\n      match: '/a'\n      ttl: { 200: 5m, 404: 15s }\n      scope: per_caller\n\
-         dedup:\n  include:\n    - { name: b, match: { method: POST }, id: whatsapp, window: 7d, while_first_runs: forward, wait_timeout: 1m30s }\n\
+         dedup:\n  include:\n    - { name: b, match: { function: b }, id: whatsapp, window: 7d, while_first_runs: forward }\n    - { name: c, match: { method: POST }, id: whatsapp, window: 7d, wait_timeout: 1m30s }\n\
          slow:\n  - { match: { function: ocr }, after: 10s }\n  - { match: \"**\", after: 1s }\n\
          health: { error_rate: { degraded: 1%, unhealthy: null }, min_requests: 7, window: 2m }\n",
     );
     let ttl = &rules.cache.include[0].settings.ttl;
     assert_eq!((ttl.of(200), ttl.of(404), ttl.of(203)), (Some(Duration::from_mins(5)), Some(Duration::from_secs(15)), None));
-    let dedup = &rules.dedup.include[0].settings;
+    let dedup = &rules.dedup.include[1].settings;
     assert_eq!(
-        (dedup.window, dedup.while_first_runs, dedup.wait_timeout),
+        (dedup.window, rules.dedup.include[0].settings.while_first_runs, dedup.wait_timeout),
         (super::super::dedup_rule::MAX_WINDOW, WhileFirstRuns::Forward, Duration::from_secs(90))
     );
     assert_eq!(rules.slow.iter().map(|s| s.after.as_secs()).collect::<Vec<_>>(), [10, 1]);

@@ -16,31 +16,41 @@ fn every_broken_file_is_explained_in_the_expected_words() {
         fs::read_dir(folder()).expect("the folder is part of the project").map(|e| e.expect("an entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     files.sort();
-    assert!(files.len() >= 40, "only {} files", files.len());
-    let wrong: Vec<String> = files.iter().filter_map(|path| compare(path)).collect();
+    assert!(files.len() >= 62, "only {} files", files.len());
+    let found: Vec<(Option<String>, usize)> = files.iter().map(|path| compare(path)).collect();
+    let wrong: Vec<&str> = found.iter().filter_map(|(wrong, _)| wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let several = found.iter().filter(|(_, faults)| *faults >= 3).count();
+    assert!(several >= 20, "only {several} files have three faults or more, all of them reported");
 }
 
-fn compare(path: &Path) -> Option<String> {
+/// What is said otherwise than expected, and how many problems there are.
+fn compare(path: &Path) -> (Option<String>, usize) {
     let bytes = fs::read(path).expect("readable");
     let name = path.file_name().expect("a file").to_string_lossy();
-    let (valid, said) = match FileKind::of(&bytes, path) {
+    let (valid, said, problems) = match FileKind::of(&bytes, path) {
         FileKind::Rules => {
             let judgement = judge_rules(&bytes);
-            (judgement.value.is_some(), judgement.render(&name, false))
+            (judgement.value.is_some(), judgement.render(&name, false), judgement.problems)
         }
         FileKind::Sidecar => {
             let judgement = judge_sidecar(&bytes, &Overrides::default(), &super::host());
-            (judgement.value.is_some(), judgement.render(&name, false))
+            (judgement.value.is_some(), judgement.render(&name, false), judgement.problems)
         }
     };
+    for problem in &problems {
+        let silent = problem.message.is_empty() || problem.help.as_ref().is_none_or(String::is_empty);
+        assert!(!silent, "{name}: it is not said what to do about {problem:?}");
+        assert!(!problem.message.ends_with('.') && !problem.message.contains('\n'), "{name}: one sentence, {}", problem.message);
+    }
     assert_eq!(valid, name.starts_with("warn-"), "{name}");
     let expected_path = path.with_extension("txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected_path, &said).expect("writable");
     }
     let expected = fs::read_to_string(&expected_path).unwrap_or_default();
-    (expected != said).then(|| format!("== {name}\n{}", difference(&expected, &said)))
+    let wrong = (expected != said).then(|| format!("== {name}\n{}", difference(&expected, &said)));
+    (wrong, problems.len())
 }
 
 /// Both texts line by line, `-` expected, `+` said.

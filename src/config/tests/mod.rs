@@ -2,12 +2,23 @@
 
 mod decoding;
 mod golden;
+mod manual;
+mod prefixes;
+mod recent;
+mod restart;
 mod robust;
+mod samples;
+mod schema;
+mod secrecy;
 mod sidecars;
 mod structure;
 mod values;
 mod watching;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::grammar::Map;
 use super::*;
 use crate::engine::RuleSet;
 
@@ -30,4 +41,13 @@ fn list(problems: &[Problem]) -> Vec<String> {
 /// A machine without limits.
 fn host() -> Host {
     Host { root: true, temp_dir: "/tmp".into(), ..Host::default() }
+}
+
+thread_local! {
+    static ASKED: RefCell<BTreeSet<(&'static str, String)>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Notes that the decoder looked for a key.
+pub fn asked(map: &Map, key: &str) {
+    ASKED.with_borrow_mut(|asked| asked.insert((map.name, key.to_owned())));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::settle::{QUIET, Read, Settle, Step};
+use super::super::settle::{Placed, QUIET, Read, Settle, Step};
 use super::super::{Live, Offer, Overrides, judge_rules, judge_sidecar};
 use super::host;
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ fn no_beginning_of_a_file_panics_or_is_taken_for_the_whole() {
         let _ = judge_rules(cut).render("rules.yaml", end % 2 == 0);
         let mut settle = Settle::default();
         for _ in 0..4 {
-            let step = settle.look(Read::Text { bytes: cut, whole: false }, RULES.as_bytes(), clock.now());
+            let step = settle.look(Read::Text { bytes: cut, placed: Placed::Closed }, RULES.as_bytes(), clock.now());
             assert_ne!(step, Step::Offer, "{end}");
             clock.advance(QUIET + Duration::from_millis(1));
         }

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::cache::Statuses;
 use crate::engine::ruleset::{Exclusion, Rule, SlowRule};
 use crate::engine::{Site, plan};
 use crate::rules::{Matcher, Pattern};
@@ -44,8 +43,7 @@ fn section<S: Clone + std::fmt::Debug + 'static>(settings: impl Strategy<Value =
 
 fn rule_sets() -> impl Strategy<Value = RuleSet> {
     let scopes = select(vec![Scope::Public, Scope::PerCaller, Scope::Anonymous, Scope::Standard]);
-    let cache =
-        section(scopes.prop_map(|scope| cache::Settings { ttl: Ttl::Usual(Duration::from_secs(5)), scope, statuses: Statuses::Usual }));
+    let cache = section(scopes.prop_map(|scope| cache::Settings::new(Ttl::Usual(Duration::from_secs(5)), scope)));
     let dedup = section(Just(crate::dedup::Settings::default()));
     let slow = proptest::collection::vec((matchers(), 1..9u64), 0..3)
         .prop_map(|list| list.into_iter().map(|(matcher, s)| SlowRule { matcher, after: Duration::from_secs(s) }).collect());
@@ -101,11 +99,10 @@ fn credentials_are_digits() {
     let rule = Rule {
         name: "own".into(),
         matcher: Matcher::default(),
-        settings: cache::Settings {
-            ttl: Ttl::ByStatus(vec![(200, Duration::from_mins(5)), (404, Duration::from_secs(15))]),
-            scope: Scope::PerCaller,
-            statuses: Statuses::Usual,
-        },
+        settings: cache::Settings::new(
+            Ttl::ByStatus(vec![(200, Duration::from_mins(5)), (404, Duration::from_secs(15))]),
+            Scope::PerCaller,
+        ),
     };
     let rules = RuleSet { cache: Section { exclude: Vec::new(), include: vec![Arc::new(rule)] }, ..RuleSet::default() };
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer secret-token"))]);

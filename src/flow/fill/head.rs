@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
+use http::header::DATE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use httpdate::fmt_http_date;
 
 use super::Shelf;
 use crate::cache::policy::{self, Storable};
 use crate::cache::{self, CacheKey, NotStored};
+use crate::clock::Clock;
 use crate::engine::verdict;
 use crate::store::flights::Lead;
 
@@ -16,6 +19,11 @@ const PASS_TIME: Duration = Duration::from_secs(10);
 /// Marks a key whose answer is not to be shared.
 pub fn mark_pass(shelf: &Shelf, key: &CacheKey, rule: &Arc<str>) {
     shelf.responses.mark_pass(key, rule, shelf.clock.now() + PASS_TIME);
+}
+
+/// An answer without `Date` is kept with the time it came at (RFC 9110 6.6.1).
+pub fn dated(headers: &mut HeaderMap, clock: &Clock) {
+    headers.entry(DATE).or_insert_with(|| HeaderValue::try_from(fmt_http_date(clock.wall())).expect("a date is plain text"));
 }
 
 /// The lead of a flight whose answer others may have. One that is not fresh on arrival is for each to ask for: said at the head.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::rules::Matcher;
 use crate::store::responses::Found;
+use crate::telemetry::record::Phases;
 
 /// A function's answer that never says that it is over.
 struct Endless {
@@ -38,6 +39,7 @@ impl Answer for Endless {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            phases: Phases::default(),
         }
     }
 
@@ -68,7 +70,7 @@ fn fill(shelf: &Shelf, length: &'static str, pieces: &[&'static str]) -> (Fill<F
         upstream: "u",
     };
     let key = CacheKey::new("r", Scope::Public, &request, &CallerSecret::new([7; 16]));
-    let settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::Public, statuses: Statuses::Usual };
+    let settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), Scope::Public);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(length));
     let call = Endless { headers, pieces: pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect() };

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::head::{judge, mark_pass, share};
+use super::head::{dated, judge, mark_pass, share};
 use super::{DRAIN_TIME, Part, Shelf};
 use crate::cache::refresh::{is_about, merged, renewed};
 use crate::cache::{self, CacheKey, Entry, NotStored};
@@ -45,7 +45,7 @@ impl Told {
         let stale = self.stale.as_ref().filter(|entry| is_about(told, entry));
         let head = stale.map(|entry| merged(entry, told));
         let part = if let (Some(entry), Some(head)) = (stale.cloned(), head) {
-            let (entry, stored) = self.renew(&entry, &head);
+            let (entry, stored) = self.renew(&entry, head);
             Part::Renewed(entry, stored, Box::new(exchanged))
         } else {
             self.shelf.responses.remove(&self.key);
@@ -60,13 +60,15 @@ impl Told {
     }
 
     /// Judged again by what it says now. If that forbids to keep it, it is given once and goes.
-    fn renew(self, entry: &Entry, head: &HeaderMap) -> (Arc<Entry>, Result<(), NotStored>) {
+    fn renew(self, entry: &Entry, mut head: HeaderMap) -> (Arc<Entry>, Result<(), NotStored>) {
         let Self { shelf, key, rule, request, begun, lead, sent, .. } = self;
         let status = http::StatusCode::from_u16(entry.status()).unwrap_or_default();
-        let stored = match judge(&shelf, &rule.settings, &request, (status, head), sent) {
+        let judged = judge(&shelf, &rule.settings, &request, (status, &head), sent);
+        dated(&mut head, &shelf.clock);
+        let stored = match judged {
             Ok(storable) => {
                 let lead = share(lead, &storable, &rule.settings);
-                let stored = shelf.responses.insert(&key, renewed(entry, head, Some(storable)), &begun);
+                let stored = shelf.responses.insert(&key, renewed(entry, &head, Some(storable)), &begun);
                 decide(lead, stored)
             }
             Err(reason) => decide(lead, Err(reason)),
@@ -79,7 +81,7 @@ impl Told {
                     shelf.responses.remove(&key);
                     mark_pass(&shelf, &key, &rule.name);
                 }
-                (Arc::new(renewed(entry, head, None)), Err(reason))
+                (Arc::new(renewed(entry, &head, None)), Err(reason))
             }
         }
     }

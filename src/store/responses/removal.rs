@@ -1,6 +1,7 @@
 //! Taking answers out before their time: purges, and what unsafe methods changed.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use super::books::Evicted;
 use super::{CacheKey, Responses};
@@ -27,6 +28,20 @@ impl Responses {
         });
         drop(books); // what was removed is freed after it
         gone.iter().map(|slot| slot.len()).sum()
+    }
+
+    /// Ends the freshness of what `purge` takes, and keeps out what is being fetched of it; answers how many answers that were.
+    pub fn soften(&self, purge: &Purge, now: Instant) -> u64 {
+        self.purges.add(Logged::Purge(purge.clone().into()));
+        let mut softened = 0;
+        for (key, slot) in self.slots.iter().filter(|(key, _)| purge.takes(&key.parts())) {
+            self.change(&key, slot.rule(), |old, _| {
+                let old = old?;
+                softened += old.len();
+                Some(old.softened(now))
+            });
+        }
+        softened
     }
 
     /// How many answers [`Self::purge`] would remove.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
@@ -21,9 +21,25 @@ pub struct Slot {
     rule: Arc<str>,
     variants: Vec<Variant>,
     pass_until: Option<Instant>,
+    tries: Tries,
     /// Of its entries, or of the marker.
     weight: u64,
 }
+
+/// What came of asking again for what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    /// A function that failed is not asked again before then; how long that was.
+    back_off: Option<(Instant, Duration)>,
+    /// When a caller last had a fresh answer fetched anew.
+    forced: Option<Instant>,
+}
+
+/// After the first failure; doubled by each further one.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+/// Callers have a fresh answer fetched anew once in this time.
+const FORCED_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Variant {
@@ -44,9 +60,41 @@ pub struct Lost {
 }
 
 impl Slot {
-    fn new(rule: Arc<str>, variants: Vec<Variant>, pass_until: Option<Instant>) -> Self {
+    fn new(rule: Arc<str>, variants: Vec<Variant>, pass_until: Option<Instant>, tries: Tries) -> Self {
         let weight = if variants.is_empty() { MARKER } else { weight_of(&variants) };
-        Self { rule, variants, pass_until, weight }
+        Self { rule, variants, pass_until, tries, weight }
+    }
+
+    /// The same entries and marker, other tries.
+    fn tried(&self, tries: Tries) -> (Self, Lost) {
+        let variants = self.variants.iter().map(Variant::copy).collect();
+        let slot = Self::new(Arc::clone(&self.rule), variants, self.pass_until, tries);
+        (slot, Lost { reason: Evicted::Replaced, entries: 0, crowded: 0 })
+    }
+
+    /// The function failed just now: what is stored may answer for a while without it being asked again.
+    pub fn failed(&self, now: Instant) -> (Self, Lost) {
+        let time = self.tries.back_off.map_or(FIRST_BACK_OFF, |(_, last)| (last * 2).min(LONGEST_BACK_OFF));
+        self.tried(Tries { back_off: Some((now + time, time)), ..self.tries })
+    }
+
+    /// Whether the function failed so lately that it is not asked again.
+    pub fn is_backing_off(&self, now: Instant) -> bool {
+        self.tries.back_off.is_some_and(|(until, _)| now < until)
+    }
+
+    /// A caller has a fresh answer fetched anew; `None` if one has had that done just before.
+    pub fn forced(&self, now: Instant) -> Option<(Self, Lost)> {
+        let due = self.tries.forced.is_none_or(|last| now.saturating_duration_since(last) >= FORCED_EVERY);
+        due.then(|| self.tried(Tries { forced: Some(now), ..self.tries }))
+    }
+
+    /// Ends the freshness of its entries now.
+    pub fn softened(&self, now: Instant) -> (Self, Lost) {
+        let soft = |v: &Variant| Variant { entry: Arc::new(v.entry.softened(now)), used: AtomicU64::new(v.used.load(Relaxed)) };
+        let variants = self.variants.iter().map(soft).collect();
+        let slot = Self::new(Arc::clone(&self.rule), variants, self.pass_until, self.tries);
+        (slot, Lost { reason: Evicted::Replaced, entries: 0, crowded: 0 })
     }
 
     /// `old` with a new entry in front, in place of those with the same selecting fields; no marker. The variants weigh
@@ -66,18 +114,23 @@ impl Slot {
         let newest = variants.iter().map(|v| v.used.load(Relaxed)).max().unwrap_or(0);
         let rule = Arc::clone(entry.rule());
         variants.insert(0, Variant { entry, used: AtomicU64::new(newest) });
-        (Self::new(rule, variants, None), Lost { reason: Evicted::Replaced, entries, crowded })
+        let tries = Tries { back_off: None, forced: old.and_then(|slot| slot.tries.forced) };
+        (Self::new(rule, variants, None, tries), Lost { reason: Evicted::Replaced, entries, crowded })
     }
 
     /// `old` with a marker.
     pub fn passing(old: Option<&Self>, rule: &Arc<str>, until: Instant) -> (Self, Lost) {
         let variants = old.into_iter().flat_map(|slot| &slot.variants).map(Variant::copy).collect();
-        (Self::new(Arc::clone(rule), variants, Some(until)), Lost { reason: Evicted::Replaced, entries: 0, crowded: 0 })
+        let tries = old.map_or_else(Tries::default, |slot| slot.tries);
+        (Self::new(Arc::clone(rule), variants, Some(until), tries), Lost { reason: Evicted::Replaced, entries: 0, crowded: 0 })
     }
 
     /// Nothing.
     pub fn emptied(&self) -> (Self, Lost) {
-        (Self::new(Arc::clone(&self.rule), Vec::new(), None), Lost { reason: Evicted::Replaced, entries: self.len(), crowded: 0 })
+        (
+            Self::new(Arc::clone(&self.rule), Vec::new(), None, Tries::default()),
+            Lost { reason: Evicted::Replaced, entries: self.len(), crowded: 0 },
+        )
     }
 
     /// Without its dead entries, and without a marker that is over.
@@ -85,7 +138,7 @@ impl Slot {
         let variants: Vec<_> = self.variants.iter().filter(|v| !is_dead(&v.entry)).map(Variant::copy).collect();
         let entries = self.len() - variants.len() as u64;
         let pass_until = self.pass_until.filter(|until| now < *until);
-        (Self::new(Arc::clone(&self.rule), variants, pass_until), Lost { reason: Evicted::Expired, entries, crowded: 0 })
+        (Self::new(Arc::clone(&self.rule), variants, pass_until, self.tries), Lost { reason: Evicted::Expired, entries, crowded: 0 })
     }
 
     /// Whether [`Self::swept`] would drop anything.

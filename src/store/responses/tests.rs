@@ -6,12 +6,12 @@ use http::{HeaderValue, Method};
 use super::*;
 use crate::cache::policy::{Answer, storable};
 use crate::cache::request::Request;
-use crate::cache::{CallerSecret, Scope, Settings, Statuses, Ttl};
+use crate::cache::{CallerSecret, Scope, Settings, Ttl};
 use crate::clock::Clock;
 
 mod model;
 
-const SETTINGS: Settings = Settings { ttl: Ttl::Usual(Duration::from_mins(1)), scope: Scope::PerCaller, statuses: Statuses::Usual };
+const SETTINGS: Settings = Settings::new(Ttl::Usual(Duration::from_mins(1)), Scope::PerCaller);
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();

@@ -1,7 +1,10 @@
 //! Series: known ones are there at zero, and whatever is asked for, there are at most 3,000 of them in 256 KiB.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::*;
 use crate::rules::function;
+use crate::telemetry::record::Phases;
 
 /// Numbers that look random and are the same in every run.
 fn dice(state: &mut u64) -> u64 {
@@ -75,7 +78,10 @@ fn a_hundred_thousand_made_up_requests_make_no_series() {
 
 #[test]
 fn at_the_budget_there_are_3000_series_in_256_kib_and_nothing_is_left_out_of_the_sums() {
-    let (metrics, call, mut sent) = (metrics(), exchanged(), 0.0);
+    let (metrics, mut sent) = (metrics(), 0.0);
+    let phases: Vec<_> = (0..30).map(|n| format!("phase-number-{n};dur=1")).collect();
+    let said = [(HeaderName::from_static("server-timing"), HeaderValue::from_str(&phases.join(",")).expect("a field value"))];
+    let call = Exchanged { phases: Phases::of(&HeaderMap::from_iter(said)), ..exchanged() };
     for (n, status) in (0..200_u16).flat_map(|n| [200, 201, 204, 301, 404, 429, 500, 503, 999].map(|status| (n, status))) {
         let function = format!("function-{n}");
         for (source, outcome) in Source::ALL.iter().flat_map(|s| Outcome::ALL.iter().map(move |o| (*s, *o))) {
@@ -92,4 +98,7 @@ fn at_the_budget_there_are_3000_series_in_256_kib_and_nothing_is_left_out_of_the
     for family in ["requests_total", "request_duration_seconds_count", "upstream_duration_seconds_count"] {
         assert_eq!(sum(&s, &format!("edge_sidecar_{family}"), ""), sent, "{family}");
     }
+    assert!((sum(&s, "edge_sidecar_function_phase_seconds_sum", "") - sent * 30.0 / 1000.0).abs() < 1e-6 * sent);
+    let phases = s.keys().filter(|k| k.starts_with("edge_sidecar_function_phase_seconds_count")).count();
+    assert_eq!(phases, crate::telemetry::phases::MOST_IN_ALL + 1);
 }

@@ -1,6 +1,7 @@
 //! Manifests as JSON, and what `kubernetes-validate` does not see in them.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,20 +36,31 @@ pub fn tool(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(name))
 }
 
-fn python(args: &[&str]) -> Command {
+/// Python with the packages of a folder of `.tools`.
+pub fn python(packages: &str, args: &[&str]) -> Command {
     let mut command = Command::new("python3");
-    command.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/kubernetes")).arg("-B").args(args);
+    command.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(packages)).arg("-B").args(args);
     command
 }
 
-/// What `kubectl kustomize` makes of a folder of `deploy/kubernetes`.
+/// The documents of a YAML text.
+pub fn yaml(text: &[u8]) -> Vec<Value> {
+    let mut command = python("kubernetes", &["-c", "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+    child.stdin.take().expect("piped").write_all(text).expect("taken");
+    serde_json::from_slice(&child.wait_with_output().expect("a child of ours").stdout).expect("JSON")
+}
+
+/// What `kubectl kustomize` makes of a folder of `deploy/kubernetes`, as text.
+pub fn rendered(folder: &str) -> Vec<u8> {
+    let ended = tool("kubectl").arg("kustomize").arg(source(folder)).output().expect("kubectl: scripts/setup.sh test");
+    assert!(ended.status.success(), "kubectl kustomize {folder}: {}", String::from_utf8_lossy(&ended.stderr));
+    ended.stdout
+}
+
+/// The objects of that text.
 pub fn render(folder: &str) -> Vec<Value> {
-    let mut kustomize =
-        tool("kubectl").arg("kustomize").arg(source(folder)).stdout(Stdio::piped()).spawn().expect("kubectl: scripts/setup.sh test");
-    let text = kustomize.stdout.take().expect("piped");
-    let json = python(&["-c", "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"]).stdin(text).output();
-    assert!(kustomize.wait().expect("a child of ours").success(), "kubectl kustomize {folder}");
-    serde_json::from_slice(&json.expect("python3 runs").stdout).expect("JSON")
+    yaml(&rendered(folder))
 }
 
 /// The numbers of those that `kubernetes-validate --strict` finds wrong, each in a file of its own.
@@ -58,7 +70,7 @@ pub fn validate(objects: &[Value], version: &str) -> BTreeSet<usize> {
     for (number, object) in objects.iter().enumerate() {
         std::fs::write(folder.path().join(name(number)), object.to_string()).expect("writable");
     }
-    let mut command = python(&["-m", "kubernetes_validate", "--strict", "-k", version]);
+    let mut command = python("kubernetes", &["-m", "kubernetes_validate", "--strict", "-k", version]);
     let ended = command.args((0..objects.len()).map(name)).current_dir(folder.path()).output().expect("python3 runs");
     let said = String::from_utf8([ended.stdout, ended.stderr].concat()).expect("text");
     // "INFO FILE passed for …", and a warning for kinds without a schema: `faults` judges those

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use edge_sidecar::clock::Clock;
 use edge_sidecar::flow::{Answer, Cause, Downstream, Failure, Gone, Upstream};
-use edge_sidecar::telemetry::record::Exchanged;
+use edge_sidecar::telemetry::record::{Exchanged, Phases};
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -166,6 +166,7 @@ impl Answer for Reply {
             total: Duration::ZERO,
             reused: false,
             retries: 0,
+            phases: Phases::default(),
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod client;
 pub mod command;
+pub mod configmap;
 pub mod functions;
 pub mod origin;
 pub mod prometheus;
