@@ -83,6 +83,7 @@ fn call(server_timing: &str) -> Exchanged {
         total: Duration::from_millis(5),
         reused: true,
         retries: 0,
+        cold: false,
         phases: Phases::of(&HeaderMap::from_iter([field])),
     }
 }

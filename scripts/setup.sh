@@ -25,7 +25,7 @@ run_tools=(
   'jq:jq:jq --version'
   'python3:python3:python3 --version'
 )
-test_tools=('promtool:prometheus:promtool --version' 'node:nodejs:node --version')
+test_tools=('promtool:prometheus:promtool --version' 'node:nodejs:node --version' 'chromium:chromium:chromium --version')
 bench_tools=('nginx:nginx:nginx -v' 'wrk:wrk:wrk --version')
 case $target in
   run | fuzz) wanted=("${run_tools[@]}") ;;

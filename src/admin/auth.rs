@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
-use super::{AdminState, error};
+use super::{AdminState, Door, error};
 use crate::telemetry::DoorRefusal;
 
 /// A bearer token, kept only as its SHA-256, so that neither a dump nor the time of a comparison gives it away.
@@ -52,9 +52,28 @@ impl fmt::Debug for Token {
 
 /// Lets a request with the token through; any other is told the ways in.
 pub(super) async fn require(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
-    if state.token.as_ref().is_some_and(|token| token.admits(request.headers())) {
+    if admits(&state, request.headers()) {
         return next.run(request).await;
     }
+    refused(&state)
+}
+
+/// Whether a request on an endpoint that is open to all may see more than sums. Who sends a token that does not admit is told so, instead of
+/// being shown the sums only.
+pub(super) fn sees_details(state: &AdminState, door: Door, headers: &HeaderMap) -> Result<bool, Box<Response>> {
+    match (door, headers.contains_key(header::AUTHORIZATION)) {
+        (Door::Trusted, _) => Ok(true),
+        (Door::Open, false) => Ok(false),
+        (Door::Open, true) if admits(state, headers) => Ok(true),
+        (Door::Open, true) => Err(Box::new(refused(state))),
+    }
+}
+
+fn admits(state: &AdminState, headers: &HeaderMap) -> bool {
+    state.token.as_ref().is_some_and(|token| token.admits(headers))
+}
+
+fn refused(state: &AdminState) -> Response {
     state.metrics.door_refused(DoorRefusal::Unauthorized);
     let message = if state.token.is_some() {
         "send `Authorization: Bearer` with the token of admin.token_file, or use the admin socket: curl --unix-socket PATH http://admin/…"

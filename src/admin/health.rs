@@ -34,6 +34,13 @@ struct Indicator {
 
 /// How the functions are, for people and dashboards. Not for probes: restarting the sidecar mends no function.
 pub(super) async fn health(State(state): State<Arc<AdminState>>) -> (StatusCode, Json<Value>) {
+    let health = judged(&state);
+    let status = if health["status"] == Status::Unhealthy.as_str() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, Json(health))
+}
+
+/// Status and indicators.
+pub(super) fn judged(state: &AdminState) -> Value {
     let health = state.metrics.health();
     let indicators = health.indicators.map(|(i, since)| Indicator {
         name: i.name,
@@ -45,8 +52,7 @@ pub(super) async fn health(State(state): State<Arc<AdminState>>) -> (StatusCode,
         samples: i.samples,
         since: date(since),
     });
-    let status = if health.status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(json!({ "status": health.status.as_str(), "indicators": indicators })))
+    json!({ "status": health.status.as_str(), "indicators": indicators })
 }
 
 /// The process answers.

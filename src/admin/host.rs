@@ -29,6 +29,15 @@ pub(super) async fn require_local(State(state): State<Arc<AdminState>>, request:
     error(StatusCode::BAD_REQUEST, "bad_host", MESSAGE)
 }
 
+/// The socket, once it is forwarded to a port (`ssh -L`), is within reach of any page in that browser. A browser says who asks
+/// (`Sec-Fetch-Site`, Fetch Metadata): only the live page itself, and the person who typed the address, may.
+pub(super) async fn require_own_page(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site");
+    let own =
+        site.is_none_or(|site| (site == "same-origin" || site == "none") && is_for_us(request.version(), request.uri(), request.headers()));
+    if own { next.run(request).await } else { error(StatusCode::FORBIDDEN, "foreign_page", "a web page of another site may not ask here") }
+}
+
 /// Exactly one `Host`, and a local one; HTTP/1.0 may leave it out (RFC 9112 3.2). An authority in the target counts as well.
 fn is_for_us(version: Version, target: &Uri, headers: &HeaderMap) -> bool {
     let mut fields = headers.get_all(header::HOST).iter();

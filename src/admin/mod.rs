@@ -2,6 +2,9 @@
 //!
 //! | endpoint | open to all | what |
 //! |---|---|---|
+//! | `GET /` | yes | the live page (`page/`) |
+//! | `GET /status` | yes | the picture that page and `status` show; with details for the socket or the token |
+//! | `GET /events` | yes | the same as server-sent events, one a second |
 //! | `GET /metrics` | yes | JSON; Prometheus text for `?format=prometheus` or a scraper's `Accept` |
 //! | `GET /metrics/history` | yes | the last 15 minutes in slots of 10 s, as JSON |
 //! | `GET /health` | yes | judges the functions; 503 if unhealthy |
@@ -12,6 +15,7 @@
 //! | `POST /reload`, `/rollback` | no | reads the file now; goes back one generation |
 //! | `POST /explain` | no | why a request would be decided as it is, by the running rules |
 //! | `GET`, `POST /warmup` | no | what became of the steps of `warm:`; runs them now |
+//! | `GET /slow` | no | the last slow requests, as the log tells them |
 //! | `POST /drain` | no | begins the clean end |
 //! | `GET /cache` | no | what is stored: totals by rule, largest entries |
 //! | `POST /cache/purge` | no | takes stored answers out |
@@ -30,6 +34,8 @@ mod health;
 mod host;
 mod metrics;
 mod negotiate;
+mod page;
+mod picture;
 pub mod serve;
 #[cfg(test)]
 mod tests;
@@ -59,6 +65,9 @@ use crate::telemetry::Metrics;
 
 /// Every endpoint, as the answer to an unknown path lists them.
 const ENDPOINTS: &[&str] = &[
+    "GET /",
+    "GET /status",
+    "GET /events",
     "GET /metrics",
     "GET /metrics/history",
     "GET /health",
@@ -74,6 +83,7 @@ const ENDPOINTS: &[&str] = &[
     "POST /cache/purge",
     "GET /warmup",
     "POST /warmup",
+    "GET /slow",
     "POST /drain",
     "GET /trace?id=",
     "POST /dedup/purge",
@@ -136,6 +146,7 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
     let trusted = trusted.route("/config/check", post(config::check)).route("/reload", post(config::reload));
     let trusted = trusted.route("/rollback", post(config::rollback)).route("/explain", post(config::explain));
     let trusted = trusted.route("/drain", post(drain::post)).route("/warmup", get(warmup::get).post(warmup::post));
+    let trusted = trusted.route("/slow", get(picture::slow));
     let trusted = trusted.route("/trace", get(dedup::trace)).route("/dedup/purge", post(dedup::purge));
     let trusted = trusted.route("/cache", get(cache::get)).route("/cache/purge", post(cache::purge));
     let trusted = match door {
@@ -148,14 +159,16 @@ pub fn router(state: Arc<AdminState>, door: Door) -> Router {
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .merge(page::router())
+        .merge(picture::router(door))
         .merge(trusted)
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "see the Allow field for what this endpoint takes")
         });
-    // no browser reaches a socket, so any name will do there
+    // no other program sends a browser's fields, so on the socket any name will do
     let all = match door {
-        Door::Trusted => all,
+        Door::Trusted => all.layer(from_fn(host::require_own_page)),
         Door::Open => all.layer(from_fn_with_state(Arc::clone(&state), host::require_local)),
     };
     all.layer(from_fn(never_stored)).with_state(state)

@@ -20,6 +20,9 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Room for a head, in bytes.
 const HEAD_SIZE: usize = 16 << 10;
 
+/// How long what runs at the end may take. The events of the live page have no end of their own.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Answers until `stop`, then finishes what runs.
 pub async fn serve<L: Listener>(mut listener: L, router: Router, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
@@ -40,5 +43,5 @@ pub async fn serve<L: Listener>(mut listener: L, router: Router, stop: impl Futu
             drop(place);
         });
     }
-    running.shutdown().await;
+    let _ = tokio::time::timeout(GRACE, running.shutdown()).await;
 }

@@ -162,7 +162,7 @@ async fn a_message_is_traced_and_purged_by_those_who_are_trusted() {
 async fn unknown_paths_and_methods_are_told_what_there_is() {
     let admin = Admin::start(Door::Open, None).await;
     let lost = admin.send("GET /metric", "").await;
-    assert_eq!((lost.status, lost.json()["endpoints"][0].clone()), (404, json!("GET /metrics")));
+    assert_eq!((lost.status, lost.json()["endpoints"][0].clone()), (404, json!("GET /")));
     let post = admin.send("POST /metrics", "Content-Length: 0\r\n").await;
     assert_eq!((post.status, post.json()["error"].clone(), &*post.headers["allow"]), (405, json!("method_not_allowed"), "GET,HEAD"));
 }

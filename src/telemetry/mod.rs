@@ -23,6 +23,7 @@ mod recent;
 pub mod record;
 pub mod report;
 pub mod rules;
+pub mod slow;
 #[cfg(test)]
 mod tests;
 pub mod words;
@@ -48,7 +49,7 @@ use self::process::Process;
 use self::prometheus_text::Scrape;
 use self::readings::CacheUsage;
 use self::recent::Recent;
-use self::rules::Rules;
+use self::rules::{ByRule, Rules};
 use crate::clock::Clock;
 use crate::engine::RuleSet;
 use crate::rules::{Matcher, Pattern};
@@ -173,9 +174,10 @@ impl Metrics {
         {
             self.families.connect_duration.with_label_values(&[&*call.upstream]).observe(connect.as_secs_f64());
         }
-        lock(&self.recent).record(now, done, overhead);
+        let wall = self.clock.wall();
+        lock(&self.recent).record((now, wall), done, overhead);
         if let Some(log) = &self.log {
-            log.write(self.clock.wall(), done);
+            log.write(wall, done);
         }
     }
 
@@ -200,6 +202,18 @@ impl Metrics {
     #[must_use]
     pub fn history(&self) -> History {
         lock(&self.recent).history.read(self.clock.now(), self.clock.wall())
+    }
+
+    /// The last slow requests, the newest first, as the log tells them.
+    #[must_use]
+    pub fn slow(&self) -> Vec<serde_json::Value> {
+        lock(&self.recent).slow.read()
+    }
+
+    /// What each rule in force did.
+    #[must_use]
+    pub fn by_rule(&self) -> ByRule {
+        self.rules.by_rule()
     }
 
     /// The Prometheus text.

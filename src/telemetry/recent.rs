@@ -6,6 +6,7 @@ use super::health::{Change, Window};
 use super::history::Ring;
 use super::latency::Windows;
 use super::record::Finished;
+use super::slow::Slow;
 use crate::engine::RuleSet;
 use crate::upstream::health::Status;
 
@@ -19,15 +20,16 @@ pub(super) struct Recent {
     pub cold: Windows,
     pub health: Window,
     pub history: Ring,
+    pub slow: Slow,
 }
 
 impl Recent {
     pub fn new(now: Instant) -> Self {
         let [calls, overhead, cold] = [(); 3].map(|()| Windows::new(now));
-        Self { calls, overhead, cold, health: Window::new(RuleSet::default().health, now), history: Ring::new(now) }
+        Self { calls, overhead, cold, health: Window::new(RuleSet::default().health, now), history: Ring::new(now), slow: Slow::default() }
     }
 
-    pub fn record(&mut self, now: Instant, done: &Finished<'_>, overhead: Option<Duration>) {
+    pub fn record(&mut self, (now, wall): (Instant, SystemTime), done: &Finished<'_>, overhead: Option<Duration>) {
         if let Some(call) = done.upstream {
             self.calls.record(now, call.total);
         }
@@ -39,6 +41,7 @@ impl Recent {
         }
         self.health.record(now, done);
         self.history.record(now, done);
+        self.slow.record(wall, done);
     }
 
     /// A log line for each indicator that is not what it was when this was called last.

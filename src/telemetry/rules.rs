@@ -1,11 +1,12 @@
 //! Metrics by rule: every series of a rule exists, at zero, from the moment the rule is in force.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use prometheus::{Counter, Histogram, IntCounter, IntCounterVec};
+use serde::Serialize;
 
 use super::families::Families;
 use super::functions::OTHER;
@@ -141,6 +142,30 @@ impl Rules {
         let known = self.known.load();
         known.dedup_in_force.iter().filter_map(|n| Some((Arc::clone(n), Arc::clone(known.dedup.get(n)?)))).collect()
     }
+
+    /// What the rules in force did.
+    #[must_use]
+    pub fn by_rule(&self) -> ByRule {
+        let mut all = ByRule {
+            matches: self.cache().into_iter().map(|(name, rule)| (name.to_string(), rule.matches.get())).collect(),
+            ..ByRule::default()
+        };
+        for (name, rule) in self.dedup() {
+            all.matches.insert(name.to_string(), rule.matches.get());
+            all.repeats
+                .insert(name.to_string(), Cause::ALL.iter().zip(&rule.repeats).map(|(cause, n)| (cause.as_str(), n.get())).collect());
+        }
+        all
+    }
+}
+
+/// What the rules in force did beside what the JSON document says of them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ByRule {
+    /// Requests that each one decided.
+    pub matches: BTreeMap<String, u64>,
+    /// Why messages came again, by deduplication rule and cause.
+    pub repeats: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
 
 impl CacheRule {

@@ -51,7 +51,7 @@ async fn without_a_token_the_address_shows_no_configuration_but_the_socket_does(
             "{target}"
         );
     }
-    for target in ["/", "/nothing", "/config/histories"] {
+    for target in ["/nothing", "/config/histories"] {
         let answer = ask(&sidecar, target).await;
         assert_eq!((answer.status, &answer.json()["error"]), (404, &"not_found".into()), "{target}");
     }

@@ -46,6 +46,7 @@ mod life;
 mod memory;
 mod memory_stuck;
 mod monitoring;
+mod page;
 mod pass;
 mod protocol_model;
 mod reload;

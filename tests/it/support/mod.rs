@@ -1,6 +1,7 @@
 //! Real parts for the tests: an origin that does as told, a client that sees every byte, a sidecar in this process or as a command, and
 //! real Deno functions.
 
+pub mod browser;
 pub mod client;
 pub mod command;
 pub mod configmap;
