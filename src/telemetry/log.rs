@@ -143,6 +143,7 @@ impl Write for Events {
         } else {
             state.pending.extend_from_slice(line);
             state.accepted += 1;
+            state.hurry = true; // events are few, and may be the last word
             self.0.wake.notify_one();
         }
         Ok(line.len())
