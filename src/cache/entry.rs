@@ -106,6 +106,10 @@ impl Entry {
         Self { rule, head, body, facts: storable.facts, selecting: storable.selecting, tags }
     }
 
+    fn tags_weight(&self) -> usize {
+        if self.tags.is_empty() { 0 } else { allocated(self.tags.len()) }
+    }
+
     /// Whether its `Cache-Tag` names this tag.
     #[must_use]
     pub fn has_tag(&self, tag: &str) -> bool {
@@ -173,7 +177,7 @@ impl Entry {
     /// Bytes it costs, without its key.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        (allocated(self.head.len()) + allocated(self.body.len()) + allocated(self.tags.len()) + self.selecting.weight() + OVERHEAD) as u64
+        (allocated(self.head.len()) + allocated(self.body.len()) + self.tags_weight() + self.selecting.weight() + OVERHEAD) as u64
     }
 
     /// The first line of a field.

@@ -62,7 +62,7 @@ fn the_head_is_kept_as_it_came_but_for_what_is_never_stored() {
     assert_eq!(entry.headers().nth(3), Some(("X-B", &b"2\xff"[..])));
     let (head, status) = entry.head_and_status();
     assert_eq!((head.len(), status), (expected.len() - 38, Some("up; hit, far; fwd=miss")));
-    assert_eq!(entry.weight(), (allocated(expected.len()) + 16 + OVERHEAD) as u64);
+    assert_eq!(entry.weight(), (allocated(expected.len()) + 16 + 16 + OVERHEAD) as u64);
 }
 
 #[test]
@@ -84,7 +84,8 @@ fn it_ages_from_its_age_on_arrival() {
 
 #[test]
 fn the_overhead_covers_the_struct() {
-    assert!(size_of::<Entry>() + 2 * size_of::<usize>() < OVERHEAD / 2, "{}", size_of::<Entry>());
+    // with the two counts of its `Arc` it takes a block of 256 bytes: what was measured (benches/answers.rs)
+    assert!(size_of::<Entry>() + 2 * size_of::<usize>() <= 256, "{}", size_of::<Entry>());
 }
 
 proptest! {
