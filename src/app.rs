@@ -1,6 +1,7 @@
 //! The composition root: configuration -> parts -> Pingora server. The only place that wires.
 
 mod cache;
+mod listening;
 mod reading;
 
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use pingora::services::background::{GenBackgroundService, background_service};
 use pingora::services::listening::Service;
 use tokio::sync::Notify;
 
+use self::listening::Listening;
 use crate::admin::{self, AdminState, Door, Ready, Token, Traced, TracedEvent, TracedStep};
 use crate::cache::CallerSecret;
 use crate::clock::Clock;
@@ -213,9 +215,11 @@ fn doors(sidecar: &Sidecar, work: &Arc<Work>, reached: Vec<Arc<AtomicBool>>) -> 
     let (tracing, purging) = (Arc::clone(shared), Arc::clone(&shared.claims));
     let (warming, commanding, starts) = (Arc::clone(shared), Arc::clone(shared), first_way(sidecar, &work.ways).starts.clone());
     let started = Arc::clone(&starts);
+    let listening = Listening::new(sidecar.listeners.iter().map(|listener| listener.address.port()));
     let ready = move || {
         let missing = [
             ("draining", draining.is_draining()),
+            ("listener", !listening.is_open()),
             ("upstream", !reached.iter().all(|r| r.load(Relaxed))),
             ("warmup", !draining.warm.has_started()),
         ];

@@ -1,5 +1,5 @@
-//! The command line: `run`, `init`, `schema`, `check`, `explain`, `reload`, `rollback`, `warmup`, `drain`, `probe`, `trace`, `purge`, `completions`. Exit codes: 0
-//! fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
+//! The command line: `run`, `init`, `schema`, `check`, `explain`, `status`, `reload`, `rollback`, `warmup`, `drain`, `probe`, `trace`, `purge`,
+//! `completions`. Exit codes: 0 fine, 1 failed (`check`: a bad file; `probe`: it is not), 2 usage, 78 `run` with a bad file.
 
 pub mod check;
 pub mod client;
@@ -9,6 +9,7 @@ pub mod life;
 pub mod message;
 pub mod rules;
 pub mod run;
+pub mod status;
 pub mod stored;
 pub mod warmup;
 
@@ -41,6 +42,8 @@ enum Command {
     Check(CheckArgs),
     /// Say why a request is cached, deduplicated or neither: each rule, and why it matched or did not
     Explain(explain::ExplainArgs),
+    /// Show what runs: health, rules in force, traffic, cache, messages, pool; `--watch` every second
+    Status(status::StatusArgs),
     /// Tell a running sidecar to read its rules file now
     Reload(client::DoorArgs),
     /// Tell a running sidecar to go back to the rules before those in force
@@ -209,6 +212,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Check(args) => checked(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Reload(door) => rules::reload(&door),
         Command::Rollback(door) => rules::rollback(&door),
         Command::Warmup(door) => warmup::warmup(&door),

@@ -53,6 +53,8 @@ async fn rules_that_are_edited_with_kubectl_are_in_force_and_a_broken_edit_says_
         let refused = async || Some(exec(&cluster, pod, CHECK).await).filter(|(code, _)| *code == Some(1)).map(|(_, said)| said);
         let said = until("the mistake has reached the Pod", refused).await;
         assert!(said.contains("`10 seconds` is not a duration") && said.contains("rules.yaml:"), "{said}");
+        let (code, status) = exec(&cluster, pod, "status").await;
+        assert!(code == Some(0) && status.contains("the file differs; last reload refused") && status.contains("`10 seconds`"), "{status}");
         let log = async || cluster.kubectl(&format!("logs {pod} -c edge-sidecar")).await.contains("the last good rules stay").then_some(());
         until("the log says so", log).await;
     }

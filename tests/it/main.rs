@@ -73,6 +73,7 @@ mod signals_trace;
 mod signals_traffic;
 mod signatures;
 mod simulation;
+mod status;
 mod support;
 mod trace;
 mod upstream;

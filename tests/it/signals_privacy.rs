@@ -89,14 +89,15 @@ fn nothing_private(what: &str, said: &str) {
     }
 }
 
-/// What every endpoint that only reads answers, through the socket: nobody sees more.
+/// What every endpoint that only reads answers, through the socket: nobody sees more. `/events` is `/status` without an end.
 async fn everything_shown(process: &Process) -> Vec<(String, Answer)> {
     let list = through_socket(&process.socket, &get("/no-such-endpoint")).await.json();
     let endpoints =
         list["endpoints"].as_array().expect("a list").iter().filter_map(|e| e.as_str()?.strip_prefix("GET ")).map(str::to_owned);
     let mut all = Vec::new();
-    for target in
-        endpoints.filter(|e| !e.contains('?')).chain(["/metrics?format=prometheus".to_owned(), format!("/trace?id={}", &WAMID[6..])])
+    for target in endpoints
+        .filter(|e| !e.contains('?') && e != "/events")
+        .chain(["/metrics?format=prometheus".to_owned(), format!("/trace?id={}", &WAMID[6..])])
     {
         all.push((target.clone(), through_socket(&process.socket, &get(&target)).await));
     }

@@ -11,7 +11,7 @@ use crate::support::{free_port, until};
 use super::cluster::{Cluster, said, script};
 
 /// How a command of the page begins or what is in it, and words of what it then says. One line of the page, one line here, in the same order.
-const COMMANDS: [(&str, &str); 19] = [
+const COMMANDS: [(&str, &str); 20] = [
     ("kubectl kustomize ", "kind: Deployment"),
     ("kubectl apply -k ", "deployment.apps/functions created"),
     (" rollout status ", "successfully rolled out"),
@@ -20,6 +20,7 @@ const COMMANDS: [(&str, &str); 19] = [
     ("kubectl apply -k ", "configmap/edge-sidecar-rules configured"),
     (" logs -f ", "rules reloaded"),
     (" edit configmap ", "edited"),
+    (" edge-sidecar status", "generation "),
     (" --against live ", "no difference"),
     (" rollback", "generation "),
     (" rollout undo ", "rolled back"),
